@@ -1,0 +1,147 @@
+"""From a lesson's text in notebooks/source to the executed notebook beside it, the same bytes every time."""
+
+import base64
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+from PIL import Image
+
+from course_utils.errors import CourseError
+from course_utils.kernels import Execution, execute
+from course_utils.minutes import sections, write_minutes
+
+SIZE_LIMIT = 3_000_000  # bytes; a bigger notebook is slow to open and to compare
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed.
+BUILD_ENVIRONMENT = {"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}
+PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[|\r")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass
+class Built:
+    """What one build did: where the notebook lies, its bytes, whether it changed, what was left out of it."""
+
+    path: Path
+    size: int
+    changed: bool
+    execution: Execution
+    warnings: list[str]
+
+
+def build(source: Path) -> Built:
+    """Execute `source` (`notebooks/source/NN_topic.py`) into `notebooks/NN_topic.ipynb`.
+
+    The minutes worked out on the way go into the headings of both files. Both are written beside and
+    renamed, and only once every cell has run: otherwise a `CourseError` is raised and the old ones stay.
+    """
+    folder = source.parents[1]
+    text = source.read_text(encoding="utf-8")
+    notebook = jupytext.reads(text, fmt="py:percent")
+    sections(notebook, [0.0] * len(notebook.cells))  # a heading that is wrong shows before the long part
+    execution = execute(notebook, folder, BUILD_ENVIRONMENT)
+    if execution.failure:
+        raise CourseError(f"{source.stem} failed in {execution.failure}")
+    warnings = tidy(notebook)
+    new_text = write_minutes(notebook, text, execution.cell_seconds)
+    name_cells(notebook)
+    nbformat.validate(notebook)
+    content = (nbformat.writes(notebook) + "\n").encode()
+    if len(content) > SIZE_LIMIT:
+        raise CourseError(f"{source.stem} would be {len(content) / 1e6:.1f} MB; a notebook may have "
+                          f"{SIZE_LIMIT / 1e6:.0f} MB.\nDraw fewer or smaller figures and build again.")
+    if source.read_text(encoding="utf-8") != text:
+        raise CourseError(f"{source.name} was changed while it was being executed.\nBuild it again.")
+    target = folder / f"{source.stem}.ipynb"
+    changed = write_if_new(target, content)
+    write_if_new(source, new_text.encode())
+    return Built(target, len(content), changed, execution, warnings)
+
+
+def tidy(notebook: NotebookNode) -> list[str]:
+    """Keep of an executed notebook, in place, only what is the same on every machine and at every run.
+
+    Returns what the cells wrote to stderr and is no progress bar: not stored, but worth a look.
+    """
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    })
+    warnings = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's note on blank lines in the source
+        if cell.cell_type == "code":
+            said = [output.text for output in cell.outputs if output.get("name") == "stderr"]
+            warnings += [f"cell {number}: {text.strip()}" for text in said if not PROGRESS_BAR.search(text)]
+            cell.outputs = _tidy_outputs(cell.outputs)
+    return warnings
+
+
+def _tidy_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream":
+            output.text = ANSI.sub("", output.text)
+            # How many pieces a text arrives in is a matter of timing.
+            if kept and kept[-1].output_type == "stream" and output.name == "stdout":
+                kept[-1].text += output.text
+            elif output.name == "stdout":
+                kept.append(output)
+        elif output.output_type == "error":
+            output.traceback = [ANSI.sub("", f"{output.ename}: {output.evalue}")]  # no paths, no colours
+            kept.append(output)
+        elif not _is_live_widget(output):
+            output.data.pop(WIDGET, None)
+            if "image/png" in output.data:
+                output.data["image/png"] = squeeze_png(output.data["image/png"])
+            kept.append(output)
+    return kept
+
+
+def _is_live_widget(output: NotebookNode) -> bool:
+    """Whether nothing but a line of text is left of it without a kernel."""
+    return WIDGET in output.data and set(output.data) <= {WIDGET, "text/plain"}
+
+
+def squeeze_png(encoded: str) -> str:
+    """A base64 PNG without its metadata (program and version), an unused alpha channel and slack."""
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+        image = image.convert("RGB")
+    squeezed = io.BytesIO()
+    image.save(squeezed, "PNG", optimize=True)
+    return base64.b64encode(squeezed.getvalue()).decode()
+
+
+def name_cells(notebook: NotebookNode) -> None:
+    """Ids from what the cells say, so that an edit changes one id and a rebuild none."""
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] += 1
+        cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+
+
+def write_if_new(path: Path, content: bytes) -> bool:
+    """Make `path` hold `content`, all at once or not at all; False when it did already."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+    return True

@@ -1,0 +1,182 @@
+"""Every task of the course by name, and your own pictures or texts as one.
+
+Images are uint8, N x 3 x H x W. The test split of a task is the same for every seed and size of training set.
+data/README.md tells where each task comes from and under which licence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from . import photographs, rendering, surfaces
+from .caching import cached
+from .downloads import cache_dir
+from .errors import BadData, DataUnavailable
+from .folders import task_from_folder
+from .pictures import matches, thumbnails, to_square
+from .splits import Examples, Split, Task, assemble, check_size, hold_out, say
+from .tables import task_from_csv
+
+__all__ = ["Split", "Task", "all_task_images", "available", "load_task", "task_from_csv", "task_from_folder"]
+
+SHIPPED = ("digits", "faces", "textures", "letters", "defects")
+DEFAULT_SIZE = {"digits": 32, "faces": 32, "letters": 32}  # the others: 64
+MIRRORED = frozenset({"faces", "textures", "defects", "ants_bees", "tiles", "flowers102", "pets"})
+NOT_COMPARED = ("flowers102", "pets")  # with the pretraining images
+NAMES = (*SHIPPED, "ants_bees", "tiles", *NOT_COMPARED)
+
+
+def load_task(
+    name: str,
+    per_class: int | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+    label: str | None = None,
+    fallback: str | None = None,
+) -> Task:
+    """The task `name` with `per_class` training images of each class, drawn by `seed` (None: all of them).
+
+    From the installed packages: "digits", "faces", "textures" (recognising a photograph by an unseen part
+    of it), "letters" (tested in unseen fonts; with `label="font"` the classes are fonts, tested on unseen
+    letters) and "defects" (20 intact surfaces for one of each defect). From `COURSE_DATA_DIR` or their
+    official addresses: "ants_bees", "tiles", "flowers102", "pets". `image_size` is in pixels; the default
+    suits the task.
+
+    Draws of one seed are nested, and the test split never moves. Where the data cannot be had, `fallback`
+    names the task to go on with, which is said aloud and in `.notice`; without it, `DataUnavailable` says
+    what to do. `BadData` when an argument is not possible.
+    """
+    _check(name, image_size, label, fallback)
+    try:
+        task = _load(name, per_class, seed, image_size, label)
+    except DataUnavailable as error:
+        if fallback is None:
+            raise
+        task = _load(fallback, per_class, seed, image_size, None)
+        told = f"{name} cannot be had here, so this is {fallback} instead: {str(error).splitlines()[0]}"
+        say(told)
+        task = replace(task, notice=" ".join(filter(None, (told, task.notice))))
+    return task
+
+
+def available() -> dict[str, str]:
+    """Where each task is from on this machine, by name; nothing is downloaded to find out."""
+    places = dict.fromkeys(SHIPPED, "in the installed packages")
+    for name, path in (("ants_bees", photographs.find_ants_bees()), ("tiles", photographs.find_tiles())):
+        if path is not None:
+            places[name] = (
+                "downloaded" if path.is_relative_to(cache_dir()) else f"COURSE_DATA_DIR: {path.name}"
+            )
+    places.update({name: "downloaded" for name in NOT_COMPARED if photographs.has_oxford(name)})
+    return {name: places.get(name) or f"not here: {photographs.HOW_TO_GET[name]}" for name in NAMES}
+
+
+def all_task_images() -> Iterator[tuple[str, np.ndarray]]:
+    """The task name and images, both splits, of every task that ships or lies in `COURSE_DATA_DIR`.
+
+    Photographs that are not square come twice: cut to the middle square, and squashed to a square.
+    """
+    for name in SHIPPED:
+        for label in ("letter", "font") if name == "letters" else (None,):
+            task = _load(name, None, 0, None, label)
+            yield from ((name, task.train.x), (name, task.test.x))
+    for name, find in (("ants_bees", photographs.find_ants_bees), ("tiles", photographs.find_tiles)):
+        for crop in ("centre", "squash") if find() else ():
+            train, test = getattr(photographs, name)(64, crop)
+            yield from ((name, train[0]), (name, test[0]))
+
+
+def _check(name: str, image_size: int | None, label: str | None, fallback: str | None) -> None:
+    for wanted in (name, fallback):
+        if wanted is not None and wanted not in NAMES:
+            near = difflib.get_close_matches(str(wanted), NAMES, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise BadData(f"There is no task {wanted!r}.{hint}\nThe tasks are: {', '.join(NAMES)}.")
+    if label is not None and (name != "letters" or label not in ("letter", "font")):
+        raise BadData(
+            f"label={label!r} is not possible for {name}.\nOnly letters has labels to choose from: "
+            'label="letter" or label="font". Leave it out otherwise.'
+        )
+    check_size(image_size)
+
+
+def _load(name: str, per_class: int | None, seed: int, image_size: int | None, label: str | None) -> Task:
+    size = int(image_size or DEFAULT_SIZE.get(name, 64))
+    if name in NOT_COMPARED:
+        classes, train, test = photographs.oxford(name, size)
+    else:
+        classes, train, test = (
+            _MAKE[name](size, label or "letter") if name == "letters" else _MAKE[name](size)
+        )
+    return assemble(name, classes, train, test, name in MIRRORED, per_class, seed)
+
+
+def _digits(size: int) -> tuple[list[str], Examples, Examples]:
+    x, y = load_digits(return_X_y=True)
+    return [str(k) for k in range(10)], *_fifth(x.reshape(-1, 8, 8) * (255 / 16), y, size)
+
+
+def _faces(size: int) -> tuple[list[str], Examples, Examples]:
+    x = skimage.data.lfw_subset()  # 100 faces, then 100 other pieces of the same photographs
+    (x, y), test = _fifth(x.astype(np.float64) * 255, np.repeat([0, 1], 100), size)
+    copies = {
+        j for _, j, _ in matches(thumbnails(test[0]), thumbnails(x))
+    }  # a few plain pieces look the same
+    kept = [k for k in range(len(y)) if k not in copies]
+    return ["face", "other"], (x[kept], y[kept]), test
+
+
+def _fifth(grey: np.ndarray, y: np.ndarray, size: int) -> tuple[Examples, Examples]:
+    """Grey images (N x H x W, 0 to 255) in three channels, a fifth of each class for the test."""
+    pictures = (Image.fromarray(np.round(one).astype(np.uint8)).convert("RGB") for one in grey)
+    x = np.stack([to_square(picture, size) for picture in pictures])
+    test = hold_out(y, [str(k) for k in range(len(y))])
+    return (x[~test], y[~test]), (x[test], y[test])
+
+
+def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Examples, Examples]:
+    def make(_: Path) -> dict[str, np.ndarray]:
+        parts = {part: getattr(surfaces, name)(part, size) for part in ("train", "test")}
+        return {
+            f"{part}_{k}": array for part, pair in parts.items() for k, array in zip("xy", pair, strict=True)
+        }
+
+    got = cached(name, f"{surfaces.VERSION} {size}", make)
+    return classes, (got["train_x"], got["train_y"]), (got["test_x"], got["test_y"])
+
+
+def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
+    """Training letters are drawn when they are chosen; the test letters are kept on disk."""
+    classes = rendering.letter_classes(label)
+    numbers = {part: np.arange(len(classes) * rendering.COUNT[part]) for part in ("train", "test")}
+
+    def make(_: Path) -> dict[str, np.ndarray]:
+        return {"x": rendering.draw_letters(label, "test", numbers["test"], size)}
+
+    test_x = cached("letters", f"{rendering.VERSION} {label} {size}", make)["x"]
+    y = {part: k // rendering.COUNT[part] for part, k in numbers.items()}
+    return (
+        classes,
+        (partial(rendering.draw_letters, label, "train", size=size), y["train"]),
+        (test_x, y["test"]),
+    )
+
+
+_MAKE = {
+    "digits": _digits,
+    "faces": _faces,
+    "textures": lambda size: _surfaces("textures", list(surfaces.PHOTOGRAPHS), size),
+    "letters": _letters,
+    "defects": lambda size: _surfaces("defects", surfaces.DEFECTS, size),
+    "ants_bees": lambda size: (photographs.ANTS_BEES, *photographs.ants_bees(size)),
+    "tiles": lambda size: (photographs.TILES, *photographs.tiles(size)),
+}

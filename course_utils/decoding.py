@@ -1,0 +1,92 @@
+"""Many pictures of a folder or a zip as one array on disk, whatever some of them turn out to be."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm.auto import tqdm
+
+from .archives import Archive
+from .caching import Arrays, cached
+from .pictures import read_picture
+
+_VERSION = 1  # raise it when a picture comes out differently than before
+Arrange = Callable[[np.ndarray, np.ndarray], Arrays]
+
+
+def decode(
+    archive: Archive, names: Sequence[str], size: int, crop: str = "centre", arrange: Arrange | None = None
+) -> Arrays:
+    """The pictures `names` of `archive`: `x` uint8 N x 3 x size x size, and `why`, N texts, "" where read.
+
+    `arrange(x, why)` may give further arrays to keep, among them `order`: `x` then holds those pictures in
+    that order, so that each split is one slice of it, on disk or in memory. Everything is kept on disk by
+    the content of the files, so that the second time takes no longer than reading the array.
+    """
+    if not names:
+        return {"x": np.zeros((0, 3, size, size), np.uint8), "why": np.zeros(0, "U1")}
+    files = "\n".join(f"{name} {archive.digest(name)}" for name in names)
+    key = f"{_VERSION} {size} {crop} {arrange and arrange.__name__} {Image.MAX_IMAGE_PIXELS}\n{files}"
+    return cached("pictures", key, lambda folder: _decode(archive, names, size, crop, arrange, folder))
+
+
+def _decode(
+    archive: Archive, names: Sequence[str], size: int, crop: str, arrange: Arrange | None, folder: Path
+) -> Arrays:
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.uint8, (len(names), 3, size, size))
+    why = np.array(_read_all(archive, names, size, crop, x))
+    x.flush()
+    arrays = {"why": why}
+    if arrange:
+        arrays |= arrange(x, why)
+        _reorder(x, arrays["order"], folder / "x.npy")
+    return arrays
+
+
+def _read_all(archive: Archive, names: Sequence[str], size: int, crop: str, out: np.ndarray) -> list[str]:
+    def read(k: int) -> str:
+        try:
+            with archive.open(names[k]) as file:
+                out[k] = read_picture(file, size, crop)
+        except Exception as error:  # a damaged file can raise almost anything inside Pillow's many readers
+            return _reason(error, names[k])
+        return ""
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter(
+            "ignore"
+        )  # Pillow's remarks on odd metadata; read_picture keeps the pixel limit
+        work = pool.map(read, range(len(names)))
+        return list(tqdm(work, "reading pictures", len(names), leave=False, disable=len(names) < 2_000))
+
+
+def _reason(error: Exception, name: str) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "more pixels than Pillow's limit"
+    if isinstance(error, UnidentifiedImageError):
+        heic = name.lower().endswith((".heic", ".heif"))
+        return "HEIC, save it as JPEG" if heic else "not a picture"
+    if isinstance(error, (PermissionError, FileNotFoundError)):
+        return "cannot be opened"
+    return (
+        "damaged or cut off" if isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile)) else "damaged"
+    )
+
+
+def _reorder(x: np.ndarray, order: np.ndarray, path: Path) -> None:
+    """Write `x[order]` in place of the file behind `x`, a thousand pictures at a time."""
+    beside = path.with_name("ordered.tmp")
+    ordered = np.lib.format.open_memmap(beside, "w+", np.uint8, (len(order), *x.shape[1:]))
+    for start in range(0, len(order), 1_000):
+        ordered[start : start + 1_000] = x[order[start : start + 1_000]]
+    ordered.flush()
+    x._mmap.close()  # Windows replaces no file that is mapped
+    ordered._mmap.close()
+    os.replace(beside, path)

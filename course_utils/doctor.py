@@ -1,0 +1,182 @@
+"""What this machine has, a line each: `python3 -m course_utils doctor`.
+
+The standard library alone is imported at the top, since the doctor also comes where nothing is installed yet.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from course_utils.errors import CourseError
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
+LEAST_DISK = 1.0  # GB
+NETWORK_PATIENCE = 15  # seconds
+SETUP = "python3 -m course_utils setup"
+
+
+class Missing(Exception):  # noqa: N818
+    """Something that the course cannot do without: what is wrong, and the command that mends it."""
+
+    def __init__(self, text: str, mend: str):
+        super().__init__(text)
+        self.mend = mend
+
+
+def pins(file: Path) -> dict[str, str]:
+    """Package name -> exact version, as a requirements file has them."""
+    return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def compare(wanted: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The names of `wanted` that are not installed here, and "name version" of those in another version."""
+    missing, other = [], []
+    for name, version in wanted.items():
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        if found.split("+")[0] != version:  # 2.12.1+cpu is a build of 2.12.1
+            other.append(f"{name} {found}")
+    return missing, other
+
+
+def python() -> Iterator[str]:
+    """The Python that runs the lessons."""
+    yield f"{platform.python_version()}, {sys.executable}"
+
+
+def packages() -> Iterator[str]:
+    """Whether requirements.txt is installed. If not, the launcher is made to look again at its next start."""
+    wanted = pins(ROOT / "requirements.txt")
+    missing, other = compare(wanted)
+    if missing:
+        (Path(sys.prefix) / "course.stamp").unlink(missing_ok=True)
+        raise Missing(f"{len(missing)} of {len(wanted)} are not installed: {', '.join(missing[:6])}"
+                      + (" ..." if len(missing) > 6 else ""), SETUP)
+    yield f"all {len(wanted)} of requirements.txt"
+    if other:
+        yield f"in other versions than the lessons were measured with: {', '.join(other)}"
+    absent, _ = compare(pins(ROOT / "tests" / "requirements.txt"))
+    yield "those for tests: " + ("added by `python3 -m course_utils test`" if absent else "installed")
+
+
+def processor() -> Iterator[str]:
+    """The processor's own name where the system tells it, and its cores."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+        name = found[1] if found else name
+    yield f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def machine() -> Iterator[str]:
+    """What networks run on, the number format and why, memory."""
+    from course_utils.device import describe
+
+    yield from describe().splitlines()
+
+
+def gpu() -> Iterator[str]:
+    """The GPU that is used, or that none is needed."""
+    from course_utils.device import pick_device
+
+    kind = pick_device().type
+    yield {"cuda": "used, through CUDA", "mps": "used, Apple's"}.get(kind, "none is used; none is needed")
+
+
+def disk() -> Iterator[str]:
+    """Free disk where the course lies."""
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if free < LEAST_DISK:
+        raise Missing(f"{free:.2f} GB free at {ROOT}, and {LEAST_DISK:.0f} GB is the least", "make room")
+    yield f"{free:.0f} GB free"
+
+
+def weights() -> Iterator[str]:
+    """The shipped weights, compared with the checksum on their model card; and what was downloaded."""
+    again = f"git checkout -- {WEIGHTS.parent.relative_to(ROOT).as_posix()}"
+    if not WEIGHTS.exists():
+        raise Missing(f"{WEIGHTS.relative_to(ROOT)} is not there", again)
+    card = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
+    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() not in card:
+        raise Missing(f"{WEIGHTS.relative_to(ROOT)} is not the file that its model card describes", again)
+    yield f"photonet: ships with the course, {WEIGHTS.stat().st_size / 1e6:.1f} MB, checksum as on its card"
+
+
+def downloaded() -> Iterator[str]:
+    """Pretrained networks that torchvision has fetched; they are fetched when a lesson first asks."""
+    import torch
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    files = sorted(file.name for file in folder.glob("*.pth"))
+    yield f"{', '.join(files)} in {folder}" if files else "torchvision's: fetched when first asked for"
+
+
+def data_sets() -> Iterator[str]:
+    """Each data set, and where it is from or how to get it."""
+    from course_utils.data import available
+
+    yield from (f"{name}: {place}" for name, place in available().items())
+
+
+def network() -> Iterator[str]:
+    """Whether the package index that pip is set up for answers."""
+    began = time.monotonic()
+    ask = [sys.executable, "-m", "pip", "index", "versions", "pip", "--retries", "0", "--timeout", "5"]
+    try:
+        answers = subprocess.run(ask, capture_output=True, timeout=NETWORK_PATIENCE).returncode == 0
+    except subprocess.TimeoutExpired:
+        answers = False
+    if answers:
+        yield f"the package index answers, in {time.monotonic() - began:.1f} s"
+    else:
+        yield "the package index does not answer; lessons need no network, set-up and downloads do"
+
+
+def examine(label: str, look: Callable[[], Iterator[str]]) -> Missing | None:
+    """Print what `look` finds, beside `label`; the need that it found unmet, if any."""
+    try:
+        for line in look():
+            print(f"{label:12}{line}", flush=True)
+            label = ""
+    except Missing as need:
+        print(f"{label:12}MISSING: {need}", flush=True)
+        return need
+    except (ImportError, CourseError) as error:  # before set-up; or a setting is wrong
+        print(f"{label:12}cannot be told: {error}", flush=True)
+    return None
+
+
+def main() -> int:
+    """Print the report; 1 if something needed is missing, with what to do."""
+    looks = [
+        ("Python", python), ("Packages", packages), ("Processor", processor), ("", machine), ("GPU", gpu),
+        ("Disk", disk), ("Weights", weights), ("", downloaded), ("Data sets", data_sets),
+        ("Network", network),
+    ]
+    needs = [need for label, look in looks if (need := examine(label, look))]
+    print()
+    for need in needs:
+        print(f"To do: {need.mend}")
+    if not needs:
+        print("Everything needed is here. Next: python3 -m course_utils lab")
+    return bool(needs)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

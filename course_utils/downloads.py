@@ -1,0 +1,119 @@
+"""Where data lie on this machine: the learner's data folder, the cache folder, and checked downloads."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from tqdm.auto import tqdm
+
+from .errors import DataUnavailable
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TIMEOUT = 8.0  # seconds without an answer after which an address counts as out of reach
+_silent: dict[str, str] = {}  # addresses that gave no answer in this process, so that no cell waits twice
+
+
+def cache_dir() -> Path:
+    """The folder for everything that can be made again: `COURSE_CACHE_DIR`, or the user's cache folder.
+
+    A relative name counts from the repository root. Where the folder cannot be written (a read-only home),
+    one among the system's temporary files takes its place.
+    """
+    named = os.environ.get("COURSE_CACHE_DIR")
+    path = (
+        REPOSITORY / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
+    )
+    spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
+    for folder in (path, spare):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise DataUnavailable(
+        f"No folder for the course's cache: neither {path} nor {spare} can be written.\n"
+        "Name a folder of your own in the environment variable COURSE_CACHE_DIR and start again."
+    )
+
+
+def data_dir() -> Path | None:
+    """The folder that `COURSE_DATA_DIR` names (a relative one counts from the repository root), or None."""
+    named = os.environ.get("COURSE_DATA_DIR")
+    path = REPOSITORY / Path(named).expanduser() if named else None
+    return path if path and path.is_dir() else None
+
+
+def find_data(*names: str) -> Path | None:
+    """The first of these files or folders that lies in `COURSE_DATA_DIR`, or None."""
+    root = data_dir()
+    return next((root / name for name in names if root and (root / name).exists()), None)
+
+
+def ask(url: str, what: str) -> http.client.HTTPResponse:
+    """An open answer from `url`, or `DataUnavailable` within ten seconds; an address is tried once a process.
+
+    The request runs in a thread of its own, because looking up a name has no time limit of its own.
+    """
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+
+    def request() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=TIMEOUT))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            answers.put(error)
+
+    if url not in _silent:
+        threading.Thread(target=request, daemon=True).start()
+        try:
+            answer = answers.get(timeout=TIMEOUT + 2)
+        except queue.Empty:
+            answer = TimeoutError("no answer")
+        if not isinstance(answer, Exception):
+            return answer
+        _silent[url] = str(getattr(answer, "reason", answer)) or type(answer).__name__
+    raise DataUnavailable(
+        f"{what} is not on this machine, and {urllib.parse.urlsplit(url).netloc} did not send it "
+        f"({_silent[url]}).\n"
+        "Connect to the network and restart the kernel, or put it into the folder that COURSE_DATA_DIR names."
+    )
+
+
+def download(url: str, path: Path, what: str, check: Callable[[Path], None]) -> Path:
+    """Fetch `url` to `path` unless it is there; written beside, and renamed once whole and checked.
+
+    `check` is given the fetched file and raises `ValueError` unless it is the published one. Raises
+    `DataUnavailable` when the address is out of reach, the file is cut off, or the check fails.
+    """
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with ask(url, what) as answer, open(beside, "wb") as file:
+            total = int(answer.headers.get("Content-Length") or 0)
+            with tqdm.wrapattr(answer, "read", total=total, desc=what, leave=False) as source:
+                shutil.copyfileobj(source, file)
+        if total and beside.stat().st_size != total:
+            raise ValueError(f"only {beside.stat().st_size:,} of {total:,} bytes arrived")
+        check(beside)
+        os.replace(beside, path)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DataUnavailable(
+            f"The download of {what} failed: {error}.\n"
+            f"Expected {url} whole and unchanged.\n"
+            "Run the cell again, or fetch the file yourself and name its folder in COURSE_DATA_DIR."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,118 @@
+"""Evaluation: accuracy over examples, per class, and how far the probabilities can be believed."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from course_utils.batches import class_scores, in_chunks
+from course_utils.device import pick_device
+from course_utils.errors import CourseError
+from course_utils.models import Model
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model achieves on a split; all means are over examples, so a small last batch biases nothing.
+
+    Attributes:
+        accuracy: share of examples that are right.
+        balanced_accuracy: mean over the classes present of the share that is right.
+        loss: mean cross-entropy in nats.
+        calibration_error: mean gap between confidence and accuracy over 15 equal bins of confidence,
+            weighted by their counts.
+            Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+        per_class: a row a class: `recall` (NaN where the split has none of it) and `n`.
+        correct: N booleans, in the order of the split.
+        probabilities: N x C, float32.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    loss: float
+    calibration_error: float
+    per_class: pd.DataFrame = field(repr=False)
+    correct: np.ndarray = field(repr=False)
+    probabilities: np.ndarray = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"accuracy {self.accuracy:.3f} (n = {len(self.correct)})"
+
+
+def evaluate(model: Model, split: Any, device: torch.device | str | None = None) -> Score:
+    """Score `model` on `split`, whatever mode it is in, and leave it in that mode (on `device`).
+
+    Raises:
+        CourseError: the split is empty, or is a task, or holds labels for which the model has no output.
+    """
+    _check(model, split)
+    device = torch.device(device or pick_device())
+    model.to(device)
+    x = model.encode(split.x).to(device)
+    with inference(model):
+        scores = torch.cat(in_chunks(lambda part: class_scores(model, model.prepare(part)), x)).cpu()
+    y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
+    if int(y.max()) >= scores.shape[1] or int(y.min()) < 0:
+        raise CourseError(
+            f"The labels go from {int(y.min())} to {int(y.max())}, the model has {scores.shape[1]} outputs.\n"
+            "Load it with num_classes=len(task.classes), and train it on the same task."
+        )
+    return score_from(scores, y, model.classes)
+
+
+@contextlib.contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Inference mode without gradients inside; every layer in its own mode again outside."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check(model: Model, split: Any) -> None:
+    if model.head is None:
+        raise CourseError(f"{model.name} has no head: load it with num_classes, then train it.")
+    if not (hasattr(split, "x") and hasattr(split, "y")):
+        raise CourseError(
+            f"evaluate takes a split, which has x and y; this is a {type(split).__name__}.\n"
+            "Try evaluate(model, task.test)."
+        )
+    if len(split.y) == 0:
+        raise CourseError("The split is empty: there is nothing to score. Was everything drawn for training?")
+
+
+def score_from(scores: torch.Tensor, y: torch.Tensor, classes: list[str] | None = None) -> Score:
+    """A `Score` from class scores (N x C, before softmax) and labels (N)."""
+    probabilities = scores.softmax(1)
+    confidence, guess = probabilities.max(1)
+    correct = guess == y
+    count = torch.bincount(y, minlength=scores.shape[1])
+    hits = torch.bincount(y[correct], minlength=scores.shape[1])
+    recall = (hits / count).numpy()  # 0/0, a class without examples, is NaN
+    names = classes if classes and len(classes) == len(recall) else range(len(recall))
+    return Score(
+        accuracy=correct.double().mean().item(),
+        balanced_accuracy=float(np.nanmean(recall, dtype=np.float64)),
+        loss=nn.functional.cross_entropy(scores.double(), y).item(),
+        calibration_error=calibration_error(confidence, correct),
+        per_class=pd.DataFrame({"recall": recall, "n": count.numpy()}, index=pd.Index(names, name="class")),
+        correct=correct.numpy(),
+        probabilities=probabilities.numpy(),
+    )
+
+
+def calibration_error(confidence: torch.Tensor, correct: torch.Tensor, bins: int = 15) -> float:
+    """Expected calibration error of N confidences (0 to 1) and N booleans; see `Score`."""
+    which = (confidence * bins).ceil().clamp(1, bins).long() - 1  # bins are open below and closed above
+    gaps = torch.zeros(bins, dtype=torch.float64)
+    gaps.index_add_(0, which, correct.double() - confidence.double())
+    return gaps.abs().sum().item() / len(confidence)

@@ -1,0 +1,192 @@
+"""Features: what a backbone's stages see in pictures, and how far a linear classifier gets with it."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from course_utils import feature_cache
+from course_utils.batches import chunk_size, in_chunks
+from course_utils.device import autocast, number_format, pick_device
+from course_utils.errors import CourseError
+from course_utils.evaluation import inference
+from course_utils.freezing import NORMS, _stay_in_eval
+from course_utils.models import Model
+
+VERSION = 1  # of how features are computed; part of their keys
+SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
+
+
+def extract(
+    model: Model,
+    x: np.ndarray,
+    stage: str | None = None,
+    pooled: bool = True,
+    device: torch.device | str | None = None,
+) -> np.ndarray | dict[str, np.ndarray]:
+    """The features of pictures at a stage, computed once and then read from disk while nothing has changed.
+
+    Args:
+        x: pictures, uint8 N x 3 x H x W, as `task.train.x`.
+        stage: a stage's name; None for the last one; "all" for a dictionary of all of them from one pass.
+        pooled: the mean over positions, N x D; False keeps the positions, N x C x H x W.
+    Returns:
+        float32, one row a picture. An untrained network has no batch-norm statistics yet: they are taken from
+        the first pictures it is given (see `calibrate`), so give it training pictures first.
+    Raises:
+        CourseError: no such stage, or `x` is not what the model takes.
+    """
+    if hasattr(x, "x") or hasattr(x, "train"):
+        raise CourseError(
+            f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x)."
+        )
+    names = list(model.stages)
+    wanted = names if stage == "all" else model.names(stage, stage) if stage else names[-1:]
+    device = torch.device(device or pick_device())
+    model.to(device)
+    x = np.asarray(x)
+    if not model.calibrated:
+        calibrate(model, model.encode(x).to(device))
+        model.calibrated = True
+    found = _extract(model, x, wanted, pooled, device)
+    return found if stage == "all" else found[wanted[0]]
+
+
+def _extract(model: Model, x: np.ndarray, wanted: list[str], pooled: bool, device: torch.device) -> dict:
+    keys = _keys(model, x, pooled, device)
+    stored = {name: feature_cache.read(keys[name]) for name in wanted} if keys else {}
+    found = {name: array for name, array in stored.items() if array is not None}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        computed = _compute(model, model.encode(x), missing, pooled, device)
+        for name, array in computed.items():
+            if keys:
+                feature_cache.write(keys[name], array)
+        found |= computed
+    return {name: found[name] for name in wanted}
+
+
+def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> dict[str, str] | None:
+    """A key for each stage's features of `x`; None where content does not tell what the stages compute.
+
+    A key covers the pictures' bytes, the preparation, the number format, and of every layer up to the stage
+    its kind, settings, weights and buffers. Forward hooks may do anything: with one attached there is no key.
+    """
+    if any(_hooked(layer) for layer in model.stages.modules()):
+        return None
+    digest = hashlib.blake2b(digest_size=20)
+    dtype, _ = number_format(device)
+    _add(digest, VERSION, torch.__version__, device.type, dtype, pooled, type(model), model.native_size)
+    for part in (*model.buffers(recurse=False), x):
+        _add_array(digest, part)
+    keys = {}
+    for name, stage in model.stages.items():
+        _add_module(digest, stage)
+        keys[name] = digest.hexdigest()
+    return keys
+
+
+def _hooked(layer: torch.nn.Module) -> bool:
+    before = [hook for hook in layer._forward_pre_hooks.values() if hook is not _stay_in_eval]
+    return bool(before or layer._forward_hooks)
+
+
+def _add(digest: Any, *items: Any) -> None:
+    digest.update(repr(items).encode())
+
+
+def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> None:
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu().contiguous().view(torch.uint8 if array.ndim else array.dtype).numpy()
+    _add(digest, array.shape, array.dtype.str)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _add_module(digest: Any, module: torch.nn.Module) -> None:
+    for name, layer in module.named_modules():
+        settings = {k: v for k, v in vars(layer).items() if isinstance(v, SIMPLE) and k != "training"}
+        _add(
+            digest, name, type(layer).__module__, type(layer).__qualname__, sorted(settings.items(), key=str)
+        )
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        _add(digest, name, tensor.dtype)
+        _add_array(digest, tensor)
+
+
+def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, device: torch.device) -> dict:
+    """The features at all `wanted` stages from one pass through the backbone."""
+
+    def one_pass(part: torch.Tensor) -> dict[str, torch.Tensor]:
+        h, seen = model.prepare(part.to(device)), {}
+        for name in model.names(stop=max(wanted, key=list(model.stages).index)):
+            with autocast(device):
+                h = model.run(h, name, name)
+            if name in wanted:
+                seen[name] = (model.pool(h.float()) if pooled else h.float()).cpu()
+        return seen
+
+    with inference(model):
+        parts = in_chunks(one_pass, x)
+    return {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in wanted}
+
+
+@torch.no_grad()
+def calibrate(model: Model, x: torch.Tensor) -> None:
+    """Set the backbone's batch-norm statistics to those of encoded pictures, frozen or not, in one pass.
+
+    An untrained network starts with mean 0 and variance 1, which are nobody's statistics: its features would
+    be far from what the same network computes in training. The averages are cumulative over the pass.
+    """
+    count = max(1, round(len(x) / chunk_size(x)))  # even parts: a last batch of one picture has no variance
+    with _measuring([layer for layer in model.stages.modules() if isinstance(layer, NORMS)]):
+        for part in x.tensor_split(count):
+            with autocast(x.device):
+                model.run(model.prepare(part))
+
+
+@contextmanager
+def _measuring(layers: list[torch.nn.Module]) -> Iterator[None]:
+    """Inside, these norm layers average their statistics anew; the hooks of `freeze` are overruled."""
+
+    def measure(layer: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        layer.training = True
+
+    before = [(layer, layer.momentum, layer.training) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    try:
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for layer, momentum, training in before:
+            layer.momentum, layer.training = momentum, training
+
+
+def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
+    """A linear classifier on features: standardise, then logistic regression, fitted.
+
+    Args:
+        features: N x D, as from `extract`.
+        y: N labels.
+        C: scikit-learn's inverse strength of regularisation.
+    Returns:
+        scikit-learn's pipeline: `probe(a, y).score(b, yb)` is its accuracy on other features.
+    Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes".
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or len(features) != len(y) or len(np.unique(y)) < 2:
+        raise CourseError(
+            f"Features of shape {features.shape} come with {len(y)} labels of {len(np.unique(y))} classes.\n"
+            "probe takes N x D features and N labels of two or more classes:\n"
+            "probe(extract(model, task.train.x), task.train.y)."
+        )
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)

@@ -1,0 +1,208 @@
+"""Your own pictures as a task: a folder for each class, with or without a split of your own."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .archives import Archive, existing
+from .caching import Arrays
+from .decoding import decode
+from .errors import BadData
+from .pictures import matches, thumbnails
+from .splits import Task, assemble, check_size, group_pairs, hold_out, say, show_some
+
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLITS |= dict.fromkeys(("val", "valid", "validation"), "val")
+SAME = 0.99  # thumbnail correlation of copies; scaled and re-encoded copies of photographs reach it
+ALIKE = 5  # pairs a picture above which the pictures are alike by nature (X-rays, product shots), not copies
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which files are pictures of which class and split, and what was set aside."""
+
+    names: list[str]
+    classes: list[str]
+    y: np.ndarray
+    parts: np.ndarray  # "train", "val" or "test"; "" for all where the folder has no split of its own
+    loose: list[str]  # files in no class folder
+
+
+def task_from_folder(
+    path: str | Path, per_class: int | None = None, seed: int = 0, image_size: int = 64
+) -> Task:
+    """Your pictures as a task: `path` is a folder (or a zip of one) with a folder of pictures for each class.
+
+    With folders `train/` and `test/` of those, they are the split, and `val/` joins the training pictures;
+    with `train/` and `val/` alone, `val/` is the test split. Otherwise a fifth of each class tests, the
+    same whatever the seed, and copies of a picture stay on one side. `per_class` training pictures of each
+    class are drawn by `seed` (None: all); each is cut to its middle square, `image_size` pixels wide.
+
+    Any format that Pillow reads will do. Files that cannot be read are left out, in one warning; so are
+    empty classes. Copies across your own splits are a warning. `BadData` when there are fewer than two
+    classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
+    """
+    check_size(image_size)
+    archive = Archive(existing(path, "a folder with a folder of pictures for each class"))
+    layout = _lay_out(archive)
+
+    def split(x: np.ndarray, why: np.ndarray) -> Arrays:
+        return _arrange(layout, x, why)
+
+    arrays = decode(archive, layout.names, image_size, arrange=split)
+    order, n = arrays["order"], int(arrays["n_train"])
+    if len(kept := np.unique(layout.y[order[:n]])) < 2:
+        raise _too_few(archive, layout, arrays["why"])
+    problems, notices = _problems(archive, layout, arrays), _notices(layout, arrays)
+    for text in problems:
+        warnings.warn(text, stacklevel=2)
+    for text in notices:
+        say(text)
+    x, y = arrays["x"], np.searchsorted(kept, layout.y[order])
+    classes = [layout.classes[c] for c in kept]
+    told = " ".join(problems + notices)
+    return assemble(
+        archive.path.resolve().stem, classes, (x[:n], y[:n]), (x[n:], y[n:]), True, per_class, seed, told
+    )
+
+
+def _lay_out(archive: Archive) -> _Layout:
+    tops = {folder for folder in archive.folders if "/" not in folder}
+    kinds = {SPLITS.get(top.lower()) for top in tops}
+    inside_train = any(SPLITS.get(f.split("/")[0].lower()) == "train" and "/" in f for f in archive.folders)
+    own = "train" in kinds and inside_train and ("test" in kinds or "val" in kinds)
+    rows, loose = [], []
+    for name in archive.names:
+        parts = name.split("/")
+        part = SPLITS.get(parts[0].lower()) if own else ""
+        if part is None or len(parts) < (3 if own else 2):
+            loose.append(name)
+        else:
+            rows.append((name, part, parts[1 if own else 0]))
+    classes = sorted({row[2] for row in rows})
+    y = np.array([classes.index(row[2]) for row in rows], np.int64)
+    layout = _Layout([row[0] for row in rows], classes, y, np.array([row[1] for row in rows]), loose)
+    if not rows:
+        raise _too_few(archive, layout, np.array([]))
+    return layout
+
+
+def _arrange(layout: _Layout, x: np.ndarray, why: np.ndarray) -> Arrays:
+    """The split: `order` (first the training pictures), `n_train`, and `pairs` that look the same."""
+    good = why == ""
+    if layout.parts[0]:
+        tests = good & (layout.parts == ("test" if "test" in layout.parts else "val"))
+        trains = good & ~tests
+        tests &= np.isin(layout.y, layout.y[trains])
+        pairs, alike = _copies(x, np.flatnonzero(tests), np.flatnonzero(trains))
+    else:
+        kept = np.flatnonzero(good)
+        pairs, alike = _copies(x, kept, kept)
+        groups = group_pairs(len(x), pairs)[kept]
+        tests = np.zeros(len(x), bool)
+        if len(kept):
+            tests[kept] = hold_out(layout.y[kept], [layout.names[k] for k in kept], groups)
+        trains = good & ~tests
+    order = np.concatenate([np.flatnonzero(trains), np.flatnonzero(tests)])
+    pairs = np.array(pairs, np.int64).reshape(-1, 2)
+    return {"order": order, "n_train": np.array(trains.sum()), "pairs": pairs, "alike": np.array(alike)}
+
+
+def _copies(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[list[tuple[int, int]], bool]:
+    """Pairs of positions, one from `a` and one from `b`, that show one picture; and whether most look alike.
+
+    Where most pictures look alike by nature, only identical ones count.
+    """
+    small = thumbnails(x)
+    limit = ALIKE * len(x) + len(a)
+    near = [(int(a[i]), int(b[j])) for i, j, _ in matches(small[a], small[b], SAME, limit)]
+    alike = len(near) > limit
+    first: dict[bytes, int] = {}
+    for k in b.tolist():
+        first.setdefault(_digest(x[k]), k)
+    same = [(k, first[d]) for k in a.tolist() if (d := _digest(x[k])) in first]
+    within = len(a) == len(b) and bool((a == b).all())
+    pairs = {(i, j) for i, j in (same if alike else same + near) if i > j or not within}
+    return sorted(pairs), alike
+
+
+def _digest(picture: np.ndarray) -> bytes:
+    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+
+
+def _problems(archive: Archive, layout: _Layout, arrays: Arrays) -> list[str]:
+    """What the owner of the folder should look at, a sentence or two each."""
+    names, why, order, n = layout.names, arrays["why"], arrays["order"], int(arrays["n_train"])
+    problems = []
+    if (why != "").any():
+        listed = [f"{names[k]} ({why[k]})" for k in np.flatnonzero(why != "")]
+        problems.append(
+            f"{len(listed)} of {len(names)} files cannot be read and are left out: {show_some(listed)}."
+        )
+    if layout.loose:
+        problems.append(
+            f"{len(layout.loose)} files lie in no class folder and are left out: {show_some(layout.loose)}."
+        )
+    train, test = (Counter(layout.y[part].tolist()) for part in (order[:n], order[n:]))
+    every = sorted({*layout.classes, *_class_folders(archive, layout)})
+    trained, tested = ({layout.classes[c] for c in count} for count in (train, test))
+    if empty := [name for name in every if name not in trained]:
+        problems.append(f"No training picture that can be read, so left out: class {show_some(empty)}.")
+    if untested := [name for name in every if name in trained - tested]:
+        problems.append(f"No picture to test on, so its accuracy stays unknown: class {show_some(untested)}.")
+    return problems + _pair_problems(layout, arrays["pairs"])
+
+
+def _pair_problems(layout: _Layout, pairs: np.ndarray) -> list[str]:
+    problems = []
+    shown = [f"{layout.names[i]} = {layout.names[j]}" for i, j in pairs]
+    if shown and layout.parts[0]:
+        problems.append(
+            f"{len(shown)} pictures are in the training and in the test split, so results will flatter: "
+            f"{show_some(shown)}. Remove them from one side."
+        )
+    if torn := [text for text, (i, j) in zip(shown, pairs, strict=True) if layout.y[i] != layout.y[j]]:
+        problems.append(f"{len(torn)} pictures are in two classes: {show_some(torn)}. Decide on one.")
+    return problems
+
+
+def _notices(layout: _Layout, arrays: Arrays) -> list[str]:
+    parts, notices = set(layout.parts.tolist()), []
+    if "val" in parts and "test" in parts:
+        notices.append("val/ joins the training pictures; test/ is the test split.")
+    elif "val" in parts:
+        notices.append("There is no test/, so val/ is the test split: choose nothing on it.")
+    elif len(arrays["pairs"]):
+        count = len(np.unique(arrays["pairs"]))
+        notices.append(f"{count} pictures look the same as another; copies stay on one side of the split.")
+    if arrays["alike"]:
+        notices.append("The pictures look so much alike that only identical ones count as copies.")
+    return notices
+
+
+def _class_folders(archive: Archive, layout: _Layout) -> set[str]:
+    depth = 2 if layout.parts[0] else 1
+    parts = [folder.split("/") for folder in archive.folders]
+    return {p[-1] for p in parts if len(p) == depth and (depth == 1 or SPLITS.get(p[0].lower()))}
+
+
+def _too_few(archive: Archive, layout: _Layout, why: np.ndarray) -> BadData:
+    path = archive.path
+    if not archive.names and not archive.folders:
+        found = f"{path} is empty."
+    elif layout.names and (why != "").all():
+        found = f"None of the {len(why)} files in {path} can be read: {layout.names[0]} ({why[0]}), …"
+    elif layout.names:
+        readable = sorted({layout.classes[c] for c in layout.y[why == ""]})
+        found = f"{path} has one class with pictures, {readable[0]}."
+    else:
+        found = f"{path} has no class folders with files; it has {show_some(layout.loose + archive.folders)}."
+    inner = [f for f in archive.folders if len([g for g in archive.folders if g.startswith(f"{f}/")]) > 1]
+    hint = f"Did you mean {path / inner[0]}?" if inner else "Sort the pictures into folders named by class."
+    return BadData(f"{found}\nExpected two folders of pictures or more, one for each class.\n{hint}")

@@ -1,0 +1,182 @@
+"""The loop inside `fit`: phases, steps, looks at the held-out part, and ways out of trouble."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from course_utils.batches import Data, Feed, batch_order, chunk_size, frozen_prefix, out_of_memory
+from course_utils.device import number_format
+from course_utils.errors import TrainingDiverged
+from course_utils.evaluation import inference
+from course_utils.features import calibrate
+from course_utils.freezing import NORMS
+from course_utils.history import History, progress_bar
+from course_utils.models import Model
+from course_utils.strategies import Setup, Strategy, parameter_groups
+
+WARM_UP = 0.2  # share of a phase's steps in which its rate rises
+WEIGHT_DECAY = 0.01
+LOOKS = 10  # how often a run is validated
+
+Callback = Callable[[int, Model, dict], None]
+
+
+@dataclass
+class Run:
+    """One call of `fit`: its data on the device, and the loop over phases and steps."""
+
+    model: Model
+    plan: Strategy
+    lr: float
+    seed: int
+    data: Data
+    held_out: Data | None
+    extra: Data | None
+    mirror: bool
+    callbacks: Sequence[Callback]
+
+    def __post_init__(self) -> None:
+        self.start = _snapshot(self.model)
+
+    def go(self, steps: int, size: int, progress: bool) -> History:
+        """Train from the weights that the model came with."""
+        self.history, self.best, self.began = History(steps, size), None, None
+        self.order = batch_order(len(self.data), size, self.seed)
+        self.extra_order = self.extra and batch_order(len(self.extra), size, self.seed)
+        try:
+            with progress_bar(steps, progress) as self.bar:
+                for phase, (count, setup) in enumerate(self.plan.schedule(steps), 1):
+                    self._phase(phase, count, setup)
+                self._check_weights()
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+            done = len(self.history.rows)
+            print(f"Interrupted after {done} of {steps} steps: the model can be used as it is.")
+        except (TrainingDiverged, RuntimeError) as error:
+            if isinstance(error, TrainingDiverged) or out_of_memory(error):
+                self.model.load_state_dict(self.start)
+            raise
+        finally:
+            self.model.eval()
+        if self.best:
+            self.history.best_step, _, weights = self.best
+            self.model.load_state_dict(weights)
+        self.model.calibrated = self.model.calibrated or bool(self.history.rows)
+        return self.history
+
+    def _phase(self, phase: int, count: int, setup: Setup) -> None:
+        groups = parameter_groups(self.model, setup, self.lr, WEIGHT_DECAY)
+        optimiser = torch.optim.AdamW(groups, fused=True)
+        self.began = self.began or time.perf_counter()  # torch imports for seconds at its first optimiser
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: one_cycle((step + 0.5) / max(count, 1))
+        )
+        if phase == 1 and not self.model.calibrated and frozen_prefix(self.model):
+            calibrate(self.model, self.data.x)
+        pictures = count * self.history.batch_size
+        feed = Feed(self.model, self.data.x, self.mirror, pictures)
+        extra_feed = self.extra and Feed(self.model, self.extra.x, self.mirror, pictures)
+        held_out_feed = self.held_out and Feed(self.model, self.held_out.x, False, LOOKS * len(self.held_out))
+        scaler = torch.amp.GradScaler(
+            feed.x.device.type, enabled=number_format(feed.x.device)[0] == torch.float16
+        )
+        for _ in range(count):
+            loss, accuracy = self._step(feed, extra_feed, optimiser, scaler)
+            rate = schedule.get_last_lr()[0]
+            schedule.step()
+            self._record(phase, loss, accuracy, rate, held_out_feed)
+
+    def _step(
+        self,
+        feed: Feed,
+        extra_feed: Feed | None,
+        optimiser: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+    ) -> list[float]:
+        """One update; returns the batch's loss and accuracy before it."""
+        h, y = _draw(feed, self.data, self.order)
+        if extra_feed:
+            more_h, more_y = _draw(extra_feed, self.extra, self.extra_order)
+            h, y = torch.cat([h, more_h]), torch.cat([y, more_y])
+        _training_mode(self.model, len(y))
+        scores = feed.scores(h)
+        loss = F.cross_entropy(scores, y)
+        if self.plan.penalty:
+            loss = loss + self.plan.penalty(self.model)
+        self.model.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        accuracy = (scores.argmax(1) == y).float().mean()
+        return torch.stack([loss.detach().float(), accuracy]).tolist()  # both in one wait for the GPU
+
+    def _record(self, phase: int, loss: float, accuracy: float, rate: float, held_out: Feed | None) -> None:
+        step = len(self.history.rows) + 1
+        if not math.isfinite(loss):
+            self._diverged(f"The loss became {loss} at step {step}")
+        row = {"step": step, "phase": phase, "loss": loss, "accuracy": accuracy, "lr": rate}
+        row["seconds"] = time.perf_counter() - self.began
+        if held_out:
+            every = math.ceil(self.history.steps / LOOKS)
+            look = step % every == 0 or step == self.history.steps
+            row["validation_accuracy"] = self._look(step, held_out) if look else math.nan
+        self.history.rows.append(row)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.2f}", refresh=False)
+        self.bar.update()
+        for callback in self.callbacks:
+            callback(step, self.model, row)
+
+    def _look(self, step: int, feed: Feed) -> float:
+        """Score the held-out part; keep the best weights so far (in a tie, those of lower loss)."""
+        y = self.held_out.y
+        with inference(self.model):
+            parts = torch.arange(len(y)).split(chunk_size(feed.x))
+            scores = torch.cat([feed.scores(feed.batch(part)) for part in parts])
+        accuracy = (scores.argmax(1) == y).float().mean().item()
+        rank = (accuracy, -F.cross_entropy(scores, y).item())
+        if self.best is None or rank > self.best[1]:
+            self.best = (step, rank, _snapshot(self.model))
+        return accuracy
+
+    def _check_weights(self) -> None:
+        if not all(p.isfinite().all() for p in self.model.parameters() if p.requires_grad):
+            self._diverged("The last update made weights that are not finite")
+
+    def _diverged(self, what: str) -> None:
+        raise TrainingDiverged(
+            f"{what}, with the rate lr={self.lr:g}.\n"
+            "The model is back at the weights that it came with.\n"
+            f"Try a tenth of that rate, or the strategy's own, lr={self.plan.lr:g}."
+        )
+
+
+def one_cycle(progress: float) -> float:
+    """The share of the highest rate at `progress` (0 to 1) of a phase: a linear rise, then a cosine to zero.
+
+    Source: Smith & Topin 2018, "Super-convergence", with the cosine of Loshchilov & Hutter 2017.
+    """
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def _draw(feed: Feed, data: Data, order: Iterator) -> tuple[torch.Tensor, torch.Tensor]:
+    indices, mirrored = next(order)
+    return feed.batch(indices, mirrored), data.y[indices.to(data.y.device)]
+
+
+def _training_mode(model: Model, count: int) -> None:
+    """Training mode in every step, since a callback may have left another; one picture has no variance."""
+    model.train()
+    if count == 1:
+        for layer in model.modules():
+            if isinstance(layer, NORMS):
+                layer.training = False
+
+
+def _snapshot(model: Model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}

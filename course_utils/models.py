@@ -1,0 +1,184 @@
+"""Backbones as a chain of stages, each with its own way in and a new head."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from course_utils.errors import CourseError, ModelUnavailable
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "data" / "weights" / "photonet.safetensors"
+PHOTONET_STATISTICS = ((0.480, 0.448, 0.398), (0.277, 0.269, 0.282))  # of Tiny-ImageNet's training images
+
+
+class Model(nn.Module):
+    """A backbone cut into named stages, and a head on its pooled output.
+
+    Args:
+        name: what `load_model` was asked for.
+        stages: name -> module; their composition is the backbone.
+        width: number of features after pooling.
+        statistics: mean and standard deviation per channel (values 0 to 1) that the backbone was trained with.
+        native_size: height and width in pixels to which `encode` resizes; None takes any size of 32 px or more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: OrderedDict,
+        width: int,
+        statistics: tuple,
+        native_size: int | None = None,
+        head: nn.Module | None = None,
+        classes: list[str] | None = None,
+        pretrained: bool = True,
+    ) -> None:
+        super().__init__()
+        self.name, self.width, self.native_size = name, width, native_size
+        self.classes, self.pretrained = classes, pretrained
+        self.calibrated = pretrained  # whether the batch-norm statistics mean anything yet
+        self.stages = nn.ModuleDict(stages)
+        self.head = head
+        mean, std = (torch.tensor(s).view(1, 3, 1, 1) for s in statistics)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def encode(self, x: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Pictures, uint8 N x 3 x H x W, as a uint8 tensor of the size that the backbone wants; done once."""
+        if isinstance(x, np.ndarray) and x.dtype.kind in "US":
+            raise CourseError(f"{self.name} takes pictures; these are texts, which need a text model.")
+        x = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
+        if x.ndim != 4 or x.shape[1] != 3 or x.dtype != torch.uint8:
+            raise CourseError(
+                f"{self.name} takes pictures as uint8 N x 3 x H x W; this is {x.dtype} {tuple(x.shape)}.\n"
+                "One picture needs a leading axis (x[None]), a grey one three channels (x.repeat(3, axis=1))."
+            )
+        size = self.native_size or max(32, *x.shape[2:])
+        if self.native_size is None and min(x.shape[2:]) >= 32 or tuple(x.shape[2:]) == (size, size):
+            return x
+        parts = (F.interpolate(p.float(), (size, size), mode="bilinear", antialias=True) for p in x.split(256))
+        return torch.cat([p.round().clamp(0, 255).to(torch.uint8) for p in parts])
+
+    def prepare(self, batch: torch.Tensor) -> torch.Tensor:
+        """A batch from `encode` as normalised float32 in channels-last order; done each step."""
+        x = (batch.float() / 255 - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def run(self, x: torch.Tensor, start: str | None = None, stop: str | None = None) -> torch.Tensor:
+        """Pass `x` through the stages from `start` to `stop`, both included; None means the end of the chain."""
+        for name in self.names(start, stop):
+            x = self.stages[name](x)
+        return x
+
+    def names(self, start: str | None = None, stop: str | None = None) -> list[str]:
+        """The names of the stages from `start` to `stop`, both included."""
+        names = list(self.stages)
+        for name in (start, stop):
+            if name is not None and name not in names:
+                raise CourseError(f"{self.name} has no stage {name!r}. Its stages: {', '.join(names)}.")
+        return names[names.index(start) if start else 0 : names.index(stop) + 1 if stop else None]
+
+    @staticmethod
+    def pool(x: torch.Tensor) -> torch.Tensor:
+        """The mean over positions, N x C x H x W to N x C; pooled features pass unchanged."""
+        return x.mean((2, 3)) if x.ndim == 4 else x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores, N x classes, of a batch from `prepare`."""
+        return self.head(self.pool(self.run(x)))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2016, section 3.3)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(h)) + self.shortcut(x))
+
+
+class PhotoNet(Model):
+    """The course's own backbone: a 7x7 stem at stride 2, then four stages of one residual block each.
+
+    Takes any pictures of 32 px or more; 1.2 million weights; `data/weights/README.md` says how it was trained.
+    """
+
+    def __init__(self, pretrained: bool = False, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+        stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
+        stages = OrderedDict(stem=stem)
+        for i, width in enumerate(widths):
+            stages[f"layer{i + 1}"] = BasicBlock(widths[max(i - 1, 0)], width, stride=2 if i else 1)
+        super().__init__("photonet", stages, widths[-1], PHOTONET_STATISTICS, pretrained=pretrained)
+
+
+def load_model(name: str = "photonet", num_classes: int | None = None, pretrained: bool = True, seed: int = 0) -> Model:
+    """A backbone as a chain of stages, with a new head.
+
+    Args:
+        name: "photonet" (ships with the course), "resnet18", "resnet50", "mobilenet_v3_small" (torchvision)
+            or "timm:NAME" (any picture model of timm, as one stage).
+        num_classes: outputs of the new head; None keeps the head that the weights were trained with.
+        pretrained: False gives the same network with random weights: the control.
+        seed: draws the new head and, without pretraining, all weights.
+    Raises:
+        ModelUnavailable: the weights are neither on this machine nor to be had.
+        CourseError: no such model, or fewer than two classes.
+    """
+    if num_classes is not None and num_classes < 2:
+        raise CourseError(f"num_classes is {num_classes}; a classifier needs 2 or more. Try len(task.classes).")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _build(name, pretrained)
+        if num_classes is not None:
+            torch.manual_seed(seed)  # the same head on the pretrained and on the untrained network
+            model.head, model.classes = nn.Linear(model.width, num_classes), None
+    return model.to(memory_format=torch.channels_last)
+
+
+def _build(name: str, pretrained: bool) -> Model:
+    from course_utils import libraries
+
+    if name == "photonet":
+        return _photonet(pretrained)
+    if name in libraries.TORCHVISION:
+        return libraries.from_torchvision(name, pretrained)
+    if name.startswith("timm:"):
+        return libraries.from_timm(name.removeprefix("timm:"), pretrained)
+    known = ", ".join(["photonet", *libraries.TORCHVISION])
+    raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
+
+
+def _photonet(pretrained: bool) -> PhotoNet:
+    model = PhotoNet(pretrained)
+    try:
+        with safe_open(WEIGHTS, framework="pt") as file:
+            model.classes = json.loads(file.metadata()["classes"])
+            names = file.keys() if pretrained else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise ModelUnavailable(
+            f"PhotoNet's weights cannot be read ({type(error).__name__}: {error}).\n"
+            f"They ship as data/weights/{WEIGHTS.name}: get it again with `git checkout -- data/weights`."
+        ) from error
+    model.head = nn.Linear(model.width, len(model.classes))
+    if pretrained:
+        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    return model

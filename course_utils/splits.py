@@ -1,0 +1,183 @@
+"""What a task is, who trains and who tests, and how a seed draws a few examples of each class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import BadData
+
+TEST_SHARE = 0.2
+Examples = tuple[np.ndarray, np.ndarray]  # x and y
+_said: set[str] = set()
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples `x` and their classes `y` (int64, N).
+
+    Images are uint8, N x 3 x H x W (in memory or memory-mapped); texts are an array of N strings.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification task: its class names, what to train on and what to test on.
+
+    `photographs` says that a mirror image is as good as the picture. `notice` is what was told on loading, if
+    anything: missing data replaced, classes smaller than asked for, files left out.
+    """
+
+    name: str
+    classes: list[str]
+    train: Split
+    test: Split
+    photographs: bool
+    notice: str = ""
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.train.x.shape[1:])) or "text"
+        return (
+            f"Task {self.name!r}: {len(self.classes)} classes, {len(self.train):,} to train and "
+            f"{len(self.test):,} to test ({shape})"
+        )
+
+
+def draw(
+    y: np.ndarray, per_class: int | None, seed: int, classes: Sequence[str]
+) -> tuple[np.ndarray | None, str]:
+    """The positions of `per_class` examples of each class, drawn by `seed`, in ascending order; and a notice.
+
+    Draws of one seed are nested: those of 5 are among those of 10. None means all (and so does the answer
+    None). A class that has fewer gives all it has, which the notice says; `BadData` when every class has
+    fewer, since a result would then be filed under a size that it does not have.
+    """
+    _check_numbers(per_class, seed)
+    if per_class is None:
+        return None, ""
+    counts = np.bincount(y, minlength=len(classes))
+    if per_class > counts.max():
+        raise BadData(
+            f"per_class={per_class} is too large: the largest class has {counts.max()} training examples, "
+            f"the smallest {counts.min()}.\nChoose {counts.min()} or fewer, or leave it out to take all."
+        )
+    picked = []
+    for c in range(len(classes)):
+        shuffled = np.random.default_rng([seed, c]).permutation(np.flatnonzero(y == c))
+        picked.append(shuffled[:per_class])
+    small = [f"{classes[c]} ({counts[c]})" for c in np.flatnonzero(counts < per_class)]
+    notice = (
+        f"Fewer than {per_class} training examples, so all are taken: {', '.join(small)}." if small else ""
+    )
+    return np.sort(np.concatenate(picked)), notice
+
+
+def _check_numbers(per_class: int | None, seed: int) -> None:
+    for name, value, least in (("per_class", per_class, 1), ("seed", seed, 0)):
+        if name == "per_class" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise BadData(f"{name}={value!r} is not possible.\nGive a whole number from {least} up.")
+
+
+def check_size(image_size: int | None) -> None:
+    """`BadData` unless `image_size` is None or a whole number of pixels from 8 to 1024."""
+    if image_size is None:
+        return
+    if (
+        isinstance(image_size, bool)
+        or not isinstance(image_size, (int, np.integer))
+        or not 8 <= image_size <= 1024
+    ):
+        raise BadData(
+            f"image_size={image_size!r} is not possible.\nGive a whole number of pixels from 8 to 1024."
+        )
+
+
+def say(text: str) -> None:
+    """Print a notice, once in this process."""
+    if text and text not in _said:
+        _said.add(text)
+        print(text)
+
+
+def show_some(names: Sequence[str], most: int = 10) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
+def assemble(
+    name: str,
+    classes: Sequence[str],
+    train: tuple[np.ndarray | Callable[[np.ndarray], np.ndarray], np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    photographs: bool,
+    per_class: int | None,
+    seed: int,
+    notice: str = "",
+) -> Task:
+    """A `Task` from all training examples (or a function that makes those chosen) and the test examples."""
+    x, y = train[0], np.asarray(train[1], np.int64)
+    chosen, fewer = draw(y, per_class, seed, classes)
+    say(fewer)
+    if callable(x):
+        chosen = np.arange(len(y)) if chosen is None else chosen
+        split = Split(x(chosen), y[chosen])
+    else:
+        split = Split(x, y) if chosen is None else Split(x[chosen], y[chosen])
+    notices = " ".join(filter(None, (notice, fewer)))
+    return Task(
+        name, list(classes), split, Split(test[0], np.asarray(test[1], np.int64)), photographs, notices
+    )
+
+
+def hold_out(y: np.ndarray, keys: Sequence[str], groups: np.ndarray | None = None) -> np.ndarray:
+    """True for the examples that test: about a fifth of each class, never a part of a group.
+
+    Which fifth is settled by a digest of the `keys` (file names, texts), so it does not depend on a seed
+    and hardly moves when examples are added. `groups` (N integers) keeps examples of one group on one side;
+    then the rarest class chooses first, and a class of one group only is not tested. A class of one example
+    trains.
+    """
+    groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    order = np.argsort([hashlib.sha256(str(key).encode()).hexdigest() for key in keys], kind="stable")
+    _, first = np.unique(groups[order], return_index=True)
+    ranked = groups[order][np.sort(first)]  # every group once, in the order of its first digest
+    content = np.zeros((len(ranked), y.max() + 1), int)
+    np.add.at(content, (groups, y), 1)
+    totals = content.sum(0)
+    targets = np.where(totals > 1, np.maximum(1, np.round(totals * TEST_SHARE)), 0)
+    tested, taken = np.zeros_like(totals), np.zeros(len(ranked), bool)
+    for c in np.argsort(totals, kind="stable"):
+        for group in ranked[content[ranked, c] > 0]:
+            wanted, after = targets[c] - tested[c], tested + content[group]
+            if wanted <= 0:
+                break
+            leaves_some = (after < totals)[content[group] > 0].all()
+            if not taken[group] and leaves_some and content[group, c] <= max(1, 2 * wanted):
+                taken[group], tested = True, after
+    return taken[groups]
+
+
+def group_pairs(n: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """A group number for each of `n` examples: those joined by pairs, directly or in a chain, share one."""
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    for i, j in pairs:
+        parent[root(i)] = root(j)
+    return np.unique([root(i) for i in range(n)], return_inverse=True)[1]

@@ -1,0 +1,128 @@
+"""The one training loop: `fit` trains a model on a task by a strategy, and reads only the training split."""
+
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from course_utils.batches import hold_out, load, out_of_memory, seeded
+from course_utils.device import pick_device
+from course_utils.errors import CourseError
+from course_utils.evaluation import Score, evaluate, inference
+from course_utils.history import History
+from course_utils.loop import Callback, Run
+from course_utils.models import Model
+from course_utils.strategies import Setup, Strategy, as_strategy
+
+__all__ = ["History", "Score", "evaluate", "fit"]
+
+
+def fit(
+    model: Model,
+    task: Any,
+    strategy: str | Strategy | Setup = "fine_tuning",
+    lr: float | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    validation: float | None = None,
+    augment: bool | None = None,
+) -> History:
+    """Train `model` on `task.train` in place. The test split is never read.
+
+    AdamW; the rate of each phase rises, then falls to zero along a cosine. What is frozen at the front is
+    run once. The model stays on the device, in inference mode, with the freezing of the last phase.
+
+    Args:
+        strategy: a name ("fine_tuning", "feature_extraction", ...), a `Strategy`, or a function that freezes
+            what it wants and returns the parameters to train.
+        lr: the highest rate, of the new head (from scratch: of all weights); default: the strategy's.
+        steps: updates; or `epochs`, passes over the training split. Default: the strategy's.
+        seed: draws the batches, the mirror images and dropout: the same batches for every strategy.
+        callbacks: called as `callback(step, model, row)` after each step, `row` being the history's new line.
+        validation: this share of each class is kept aside, drawn by `seed` and scored about ten times; the
+            weights that do best on it are kept.
+        augment: mirror half of the pictures; None means where the task's pictures are photographs.
+    Raises:
+        TrainingDiverged: the loss is no longer finite; the model has the weights again that it came with.
+        CourseError: settings, head and task do not fit together.
+    """
+    plan = as_strategy(strategy)
+    lr = plan.lr if lr is None else lr
+    _check_settings(lr, steps, epochs, batch_size, validation)
+    _check_fit(model, task)
+    device = torch.device(device or pick_device())
+    model.to(device, memory_format=torch.channels_last)
+    model.classes = list(task.classes)
+    data, held_out = hold_out(load(model, task.train, len(task.classes), device), validation, seed)
+    extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
+    mirror = task.photographs if augment is None else augment
+    run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks)
+    size = int(min(batch_size, len(data)))
+    while True:
+        count = (steps or plan.steps) if epochs is None else math.ceil(epochs * len(data) / size)
+        try:
+            with seeded(seed, device), _deterministic(device):
+                return run.go(count, size, progress)
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+        size //= 2
+        print(
+            f"The GPU's memory is too small for batches of {2 * size}: starting again with batches of {size}."
+        )
+
+
+def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
+    """Convolutions that add in the same order every time: a seed gives the same weights on a GPU too."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(benchmark=False, deterministic=True)
+
+
+def _check_settings(
+    lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None
+) -> None:
+    if steps is not None and epochs is not None:
+        raise CourseError(
+            f"Both steps={steps} and epochs={epochs} are given; they say the same thing: give one."
+        )
+    wrong = {
+        f"lr={lr} (a rate is above 0, such as 1e-3)": not 0 < lr < math.inf,
+        f"steps={steps} (a whole number from 1 on)": steps is not None and (steps < 1 or steps != int(steps)),
+        f"epochs={epochs} (above 0)": epochs is not None and not 0 < epochs < math.inf,
+        f"batch_size={batch_size} (a whole number from 1 on)": batch_size < 1
+        or batch_size != int(batch_size),
+        f"validation={validation} (a share between 0 and 1)": validation is not None
+        and not 0 < validation < 1,
+    }
+    if any(wrong.values()):
+        raise CourseError(f"fit cannot work with {' and '.join(what for what, bad in wrong.items() if bad)}.")
+
+
+def _check_fit(model: Model, task: Any) -> None:
+    """Whether this is a course model whose head fits this task."""
+    if not isinstance(model, Model):
+        raise CourseError(f"fit takes a model of load_model; this is a {type(model).__name__}.")
+    if not hasattr(task, "train"):
+        raise CourseError(
+            f"fit takes a whole task, whose train split it reads; this is a {type(task).__name__}."
+        )
+    count = len(task.classes)
+    advice = f'Load it with load_model("{model.name}", num_classes={count}).'
+    if model.head is None:
+        raise CourseError(f"{model.name} has no head yet.\n{advice}")
+    try:
+        with inference(model.head):
+            outputs = model.head(torch.zeros(2, model.width, device=model.mean.device)).shape[1]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise CourseError(f"The head does not take {model.width} features ({reason}).\n{advice}") from error
+    if outputs != count:
+        raise CourseError(f"{model.name}'s head has {outputs} outputs, the task {count} classes.\n{advice}")

@@ -1,0 +1,242 @@
+# %% [markdown]
+# # 00 · Start here: how many photographs do you need?
+#
+# People say: *"with transfer learning you need 10 to 100 times fewer labels."* Is it so, and what could it mean
+# for your own pictures? In this lesson you see it measured, watch a race, and try a folder of yours.
+#
+# You need a little Python and PyTorch. No GPU, no network. Run the cells from top to bottom.
+#
+# <details><summary>For teachers</summary>
+#
+# Route for a class: collect the votes by hand before the figure; let two pupils predict the race; read the interval
+# together. In a hurry, skip "Kinds of transfer". The mistake to expect: taking one run for the truth ("mine got
+# .75, so fine-tuning is better"). The twenty dots are there for it.
+# </details>
+
+# %%
+from course_utils import describe, evaluate, extract, fit, load_model, load_results, load_task, plots
+
+# %% [markdown]
+# ## The words
+#
+# Six words carry the whole course.
+#
+# - A **domain** is a kind of input: photographs of insects, say. A **task** is what we want to know about it: ant
+#   or bee? What there is plenty of is the **source**, what we care about is the **target**; each has a domain and
+#   a task.
+# - The **backbone** turns a picture into numbers, its **features**. The **head** turns features into an answer.
+# - **Transfer learning** trains a backbone on the source, then uses it for the target with a new head.
+
+# %%
+plots.the_words()
+
+# %% [markdown]
+# The backbone travels, the head stays behind: the source's head names 199 things, none of which is an ant or a bee.
+#
+# <details><summary>The drawing in words</summary>
+# Two rows, source above target. In each, a box for the domain points to a box for the backbone, which points to a
+# box for the head and the question it answers. A thick arrow leads from the source's backbone down to the target's:
+# its weights are kept. The target's head is marked as new.
+# </details>
+#
+# ## The task
+#
+# Our target is small: photographs of ants and of bees, shrunk to 48 pixels. We train on ten of each. The 153 test
+# photographs are for measuring, and nothing is ever chosen by them.
+
+# %%
+task = load_task("ants_bees", per_class=10, seed=0, image_size=48, fallback="textures")
+task
+
+# %%
+shown = [*range(4), *range(10, 14)]
+plots.picture_grid(task.train.x[shown], [task.classes[k] for k in task.train.y[shown]], columns=8)
+
+# %% [markdown]
+# <details><summary>The pictures in words</summary>
+# Eight small photographs with their class above: four of ants, four of bees. At 48 pixels the insects are blurred
+# but can be told apart, mostly by colour and shape.
+# </details>
+#
+# Our backbone is PhotoNet, a small network that comes with this course. It was trained on 99,000 photographs of
+# 199 kinds of things. Bees were left out, and so was every picture that is also in our test.
+#
+# ## Your prediction
+#
+# From scratch, with 120 photographs of each class, the same network gets as far as it gets. **How many of each does
+# transfer need to be as good?**
+#
+# - **A**: about 60, half as many.
+# - **B**: about 12, ten times fewer.
+# - **C**: 2 or fewer, fifty times fewer or more.
+#
+# Write your letter down before you go on. In a class, vote by hand.
+
+# %%
+my_prediction = ""  # "A", "B" or "C"
+
+# %% [markdown]
+# ## How many times fewer?
+#
+# Both arms below use the same network and the same photographs. **From scratch** starts with random weights, and we
+# give it four times as many updates. **Transfer** keeps the pretrained backbone as it is and trains only a new head.
+# Each dot is the mean of ten **seeds**: ten draws of the training photographs, of the starting weights and of the
+# order. The learning rates of both were tuned on other draws, without the test photographs.
+
+# %%
+from course_utils.evidence import times_fewer
+
+runs = load_results("lesson00")
+curves = runs[(runs.strategy == "feature_extraction") | (runs.steps == 400)]
+curves = curves[curves.seed < 10]
+fewer = times_fewer(curves, "feature_extraction", "from_scratch")
+fewer
+
+# %%
+labels = {"feature_extraction": "transfer", "from_scratch": "from scratch, 4 × the updates"}
+ends = task.train.x[[0, 10]] if task.name == "ants_bees" else None
+plots.accuracy_against_examples(curves, labels, fewer, ends)
+
+# %%
+print(
+    f"On this test set, transfer does with {fewer.examples:.0f} photographs a class what training from scratch "
+    f"does with {fewer.largest}:\n{fewer.factor:.0f} times fewer "
+    f"(95 % interval {fewer.low:.0f} to {fewer.high:.0f}). You said: {my_prediction or 'nothing yet'}."
+)
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Accuracy on the test photographs against photographs a class, from 2 to 120, on a logarithmic axis. The line for
+# transfer lies above the line for training from scratch throughout. A horizontal arrow starts at the right end of
+# the lower line, at 120 a class, and points left until it meets the line for transfer. Small piles of photographs
+# stand at its two ends, a tall one and a low one.
+# </details>
+#
+# Read the arrow from right to left: same accuracy, fewer photographs. Its length is the answer to "how many labels
+# does transfer save?", for this source, this target and this network. It is not a constant of nature: the lessons
+# that follow show what makes it longer, shorter, or turns it round.
+#
+# ## The race
+#
+# Now live, with ten photographs a class and 100 updates for each of three ways to train:
+#
+# - **from scratch**: random weights, everything learns;
+# - **feature extraction**: the pretrained backbone is frozen, only the head learns;
+# - **fine-tuning**: the pretrained backbone learns too, more slowly than the head.
+
+# %%
+from course_utils.studies import tuned_rate
+
+live, scores = {}, {}
+for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
+    model = load_model("photonet", len(task.classes), pretrained=strategy != "from_scratch", seed=0)
+    rate = tuned_rate(strategy, steps=100)
+    live[strategy] = fit(model, task, strategy, lr=rate, steps=100, batch_size=16, seed=0, augment=False).table
+    scores[strategy] = evaluate(model, task.test)
+scores
+
+# %%
+plots.race(live, runs[(runs.per_class == 10) & (runs.steps == 100)])
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Left: training loss over 100 updates, one line a strategy. All three fall. Right: accuracy on the test photographs,
+# a dot for each of twenty seeds and their mean with its interval. From scratch lies clearly below the two ways of
+# transfer, which overlap.
+# </details>
+#
+# On the left, all three learn their twenty photographs. On the right stands what counts, photographs that they have
+# never seen. A low training loss promises nothing.
+#
+# ## How to read an interval
+#
+# Who won, feature extraction or fine-tuning? Each dot below is one seed: the same twenty photographs for both.
+
+# %%
+plots.seeds_as_dots(runs[(runs.per_class == 10)], "feature_extraction", "fine_tuning")
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Twenty dots, one a seed, spread on both sides of a line at zero. Two dots at the far ends are marked: by one seed
+# feature extraction wins, by the other fine-tuning. Below, the mean of all twenty with its 95 % interval.
+# </details>
+#
+# With one seed you could "prove" either. The bar below the dots is the mean of all twenty with its **95 % interval**:
+# a range made by a rule that catches the true mean 95 times in 100. If it lies on one side of zero, we say so. If
+# it includes zero, we do not know yet, and we say that. In this course no claim stands on one run.
+#
+# ## Your folder
+#
+# Put the path of a folder here, with a folder of pictures for each class (`photos/cat/…`, `photos/dog/…`), or leave
+# it empty to go on with all ants and bees. Your pictures stay on this machine.
+
+# %%
+MY_FOLDER = ""  # for example "photos/"
+
+# %%
+from course_utils import task_from_folder
+
+if MY_FOLDER:
+    mine = task_from_folder(MY_FOLDER)
+else:
+    mine = load_task("ants_bees", fallback="textures")
+features = extract(load_model("photonet"), mine.train.x)
+features.shape
+
+# %% [markdown]
+# Each picture is now 256 numbers, worked out once and kept on disk. A linear head on them trains in a moment, so we
+# can afford **5-fold validation**: train on four fifths, predict the rest, five times in turn. Every picture gets a
+# prediction from a head that has not seen it.
+
+# %%
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+folds = StratifiedKFold(5, shuffle=True, random_state=0)
+chances = cross_val_predict(head, features, mine.train.y, cv=folds, method="predict_proba")
+right = int((chances.argmax(1) == mine.train.y).sum())
+low, high = binomtest(right, len(mine.train)).proportion_ci(method="wilson")
+print(f"{len(mine.train)} pictures: expect {low:.2f} to {high:.2f} of new pictures of this kind to be right.")
+
+# %% [markdown]
+# That range is for pictures taken like these. New cameras, places or seasons can do worse.
+#
+# Now the twelve pictures that the head doubts most: those to whose own label it gives the smallest chance. Look for
+# wrong labels, for two things in one picture, for a hint in the background.
+
+# %%
+own = chances[range(len(chances)), mine.train.y]
+doubtful = own.argsort()[:12]
+titles = [f"{mine.classes[mine.train.y[i]]}? {own[i]:.2f}" for i in doubtful]
+plots.picture_grid(mine.train.x[doubtful], titles)
+
+# %% [markdown]
+# <details><summary>The pictures in words</summary>
+# Twelve photographs, each with its label, a question mark and the chance that the head gives to that label, all
+# close to zero. Among the ants and bees they are mostly pictures in which the insect is tiny, cut off, or oddly
+# coloured.
+# </details>
+#
+# ## Kinds of transfer
+#
+# | kind | what is known | an example | lesson |
+# |---|---|---|---|
+# | **inductive** | labels for the target | ants and bees, from photographs of other things | 00 |
+# | **transductive** | labels for the source alone; same task, other domain | day photographs to night | not yet |
+# | **unsupervised** | no labels at all | group pictures by a borrowed backbone | not yet |
+#
+# ## Your machine
+
+# %%
+print(describe())
+
+# %% [markdown]
+# That is enough: every lesson runs within 90 seconds on two plain processor cores. A GPU is used when there is one.
+#
+# ## What to take away
+#
+# STAMP

@@ -1,0 +1,23 @@
+"""What holds for every test: where data lie, how many threads, and which tests are slow."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+if os.environ.get("COURSE_DATA_DIR"):  # counts from here; notebooks run in their own folder
+    os.environ["COURSE_DATA_DIR"] = str(ROOT / Path(os.environ["COURSE_DATA_DIR"]).expanduser())
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes side by side, each with one thread
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: run with --all"))

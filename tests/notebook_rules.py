@@ -1,0 +1,228 @@
+"""What every committed notebook must keep to: each rule takes a `Lesson` and returns what is wrong."""
+
+import ast
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+
+from course_utils.building import ANSI, SIZE_LIMIT, WIDGET
+from course_utils.minutes import HEADING, count_words, visible_lines
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|var|private|opt|mnt)/\w|\b[A-Z]:\\\w")
+ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
+FENCED = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(<?([^)\s>]+)|(?:href|src)=[\"']([^\"']+)")
+MARK = re.compile(r"^\s*#+\s*NBVAL_CHECK_OUTPUT\s*$", re.MULTILINE)
+NO_ALT_TEXT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=[\"'][^\"'])")
+WORDS, CODE_CELLS, LINES = 1800, 25, 30
+MOST_FIGURES, LEAST_FIGURES = 5, 2
+OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
+
+
+@dataclass
+class Lesson:
+    """A notebook and the text it is built from."""
+
+    path: Path
+    notebook: NotebookNode
+    source: NotebookNode
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a lesson's main notebook and not its menu of extras."""
+        return not self.path.stem.endswith("_lab")
+
+    def cells(self, kind: str) -> Iterator[tuple[int, NotebookNode]]:
+        """(number, cell) of the `code` or `markdown` cells, counted from 1 as the tools report them."""
+        return ((n, cell) for n, cell in enumerate(self.notebook.cells, start=1) if cell.cell_type == kind)
+
+
+def read_lesson(path: Path) -> Lesson:
+    """The notebook at `path` and its source, which must exist."""
+    source = path.parent / "source" / f"{path.stem}.py"
+    return Lesson(path, nbformat.read(path, as_version=4), jupytext.read(source, fmt="py:percent"))
+
+
+def in_step(lesson: Lesson) -> list[str]:
+    """Notebook and source hold the same cells, with the same tags and folds."""
+    def essence(cell: NotebookNode) -> tuple:
+        metadata = cell.metadata
+        return cell.cell_type, cell.source, sorted(metadata.get("tags", [])), metadata.get("jupyter", {})
+
+    pairs = zip(map(essence, lesson.notebook.cells), map(essence, lesson.source.cells), strict=False)
+    wrong = [f"cell {n} differs from its source" for n, (a, b) in enumerate(pairs, start=1) if a != b]
+    if len(lesson.notebook.cells) != len(lesson.source.cells):
+        wrong.append("notebook and source have different numbers of cells")
+    return wrong
+
+
+def executed(lesson: Lesson) -> list[str]:
+    """Every code cell ran, once, from the top; only cells that are meant to fail hold an error."""
+    wrong = []
+    for expected, (n, cell) in enumerate(lesson.cells("code"), start=1):
+        if cell.execution_count != expected:
+            wrong.append(f"cell {n} has execution count {cell.execution_count}, not {expected}")
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        if failed and "raises-exception" not in tags(cell):
+            wrong.append(f"cell {n} holds an error")
+    return wrong
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def comparable(lesson: Lesson) -> list[str]:
+    """Cells marked for comparison hold something to compare, and give it under nbval too.
+
+    nbval passes a cell without an execution count unseen. It also ignores a closing semicolon, so such a
+    cell would show a value there that the notebook does not hold.
+    """
+    wrong = []
+    for n, cell in lesson.cells("code"):
+        marked = "nbval-check-output" in tags(cell) or MARK.search(cell.source)
+        if marked and (cell.execution_count is None or not cell.outputs):
+            wrong.append(f"cell {n} is marked for comparison and holds nothing to compare")
+        if marked and cell.source.rstrip().endswith(";"):
+            wrong.append(f"cell {n} is marked for comparison and ends in a semicolon")
+    return wrong
+
+
+def texts(cell: NotebookNode) -> Iterator[str]:
+    """All that the outputs of a cell say in words; pictures other than SVG are left out."""
+    for output in cell.outputs:
+        yield output.get("text", "") + "\n".join(output.get("traceback", []))
+        for mime, data in output.get("data", {}).items():
+            if mime.startswith("text/") or mime == "image/svg+xml":
+                yield data
+
+
+def clean_outputs(lesson: Lesson) -> list[str]:
+    """No output tells whose machine made it, holds colour codes, addresses or a widget without its kernel."""
+    wrong = ["widget state is stored"] if "widgets" in lesson.notebook.metadata else []
+    for n, cell in lesson.cells("code"):
+        for text in texts(cell):
+            wrong += [f"cell {n} shows {found[0]!r}" for rule in (MACHINE_PATH, ANSI, ADDRESS)
+                      if (found := rule.search(text))]
+        if any(WIDGET in output.get("data", {}) for output in cell.outputs):
+            wrong.append(f"cell {n} stores a live widget")
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            wrong.append(f"cell {n} stores stderr")
+    return wrong
+
+
+def count_figures(cell: NotebookNode) -> int:
+    """How many pictures a cell shows."""
+    return sum(any(mime.startswith("image/") for mime in output.get("data", {})) for output in cell.outputs)
+
+
+def described(lesson: Lesson) -> list[str]:
+    """A fold right after each figure, and a word with each picture in the text, say what it shows."""
+    wrong = []
+    for n, cell in lesson.cells("code"):
+        after = [text.source for text in lesson.notebook.cells[n:n + 1] if text.cell_type == "markdown"]
+        if count_figures(cell) and "<details" not in "".join(after):
+            wrong.append(f"cell {n} shows a figure with no description in a fold after it")
+    for n, cell in lesson.cells("markdown"):
+        if NO_ALT_TEXT.search(cell.source):
+            wrong.append(f"cell {n} has a picture without alt text")
+    return wrong
+
+
+def course_imports(lesson: Lesson) -> list[ast.ImportFrom | ast.Import]:
+    """The statements that import from the package, in order, wherever they stand."""
+    code = "\n".join(TransformerManager().transform_cell(cell.source) for _, cell in lesson.cells("code"))
+    found: list[ast.ImportFrom | ast.Import] = []
+    for node in ast.walk(ast.parse(code)):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else (
+            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        if any(module.split(".")[0] == "course_utils" for module in modules):
+            found.append(node)
+    return sorted(found, key=lambda node: node.lineno)
+
+
+def imports(lesson: Lesson) -> list[str]:
+    """What is imported from the package exists, and is the desk line and at most four names."""
+    found = course_imports(lesson)
+    wrong = [f"line '{ast.unparse(node)}' imports what is not there" for node in found if not _exists(node)]
+    own = [alias.name for node in found[1:] for alias in node.names]
+    if len(own) > OWN_NAMES or "*" in own:
+        wrong.append(f"imports {', '.join(own)} besides the desk line")
+    return wrong
+
+
+def _exists(node: ast.ImportFrom | ast.Import) -> bool:
+    try:
+        if isinstance(node, ast.Import):
+            return all(importlib.import_module(alias.name) for alias in node.names)
+        module = importlib.import_module(node.module)
+        return all(name == "*" or hasattr(module, name) or importlib.import_module(f"{node.module}.{name}")
+                   for name in (alias.name for alias in node.names))
+    except ImportError:
+        return False
+
+
+def solutions_folded(lesson: Lesson) -> list[str]:
+    """Solutions are folded, and what is folded is a solution: code that matters is never hidden."""
+    return [f"cell {n}: tag 'solution' and source_hidden go together" for n, cell in lesson.cells("code")
+            if ("solution" in tags(cell)) != bool(cell.metadata.get("jupyter", {}).get("source_hidden"))]
+
+
+def links(lesson: Lesson) -> list[str]:
+    """Files that the text links to are there."""
+    wrong = []
+    for n, cell in lesson.cells("markdown"):
+        for found in LINK.finditer(FENCED.sub("", cell.source)):
+            target = (found[1] or found[2]).split("#")[0]
+            is_file = target and not re.match(r"[a-z][a-z+.-]+:", target)
+            if is_file and not (lesson.path.parent / target).exists():
+                wrong.append(f"cell {n} links to {target}, which is not there")
+    return wrong
+
+
+def size(lesson: Lesson) -> list[str]:
+    """The file is small enough to open quickly."""
+    bytes_there = lesson.path.stat().st_size
+    return [f"the notebook has {bytes_there / 1e6:.1f} MB"] if bytes_there > SIZE_LIMIT else []
+
+
+def budget(lesson: Lesson) -> list[str]:
+    """Short cells; in a core, few enough words, code cells and figures for its slot."""
+    code = [cell for _, cell in lesson.cells("code")]
+    wrong = [f"cell {n} has {lines} lines" for n, cell in lesson.cells("code")
+             if (lines := len(cell.source.splitlines())) > LINES]
+    if lesson.is_core:
+        words = sum(count_words(cell.source) for _, cell in lesson.cells("markdown"))
+        figures = sum(count_figures(cell) for cell in code)
+        wrong += [f"{words} words"] if words > WORDS else []
+        wrong += [f"{len(code)} code cells"] if len(code) > CODE_CELLS else []
+        wrong += [f"{figures} figures"] if not LEAST_FIGURES <= figures <= MOST_FIGURES else []
+    return wrong
+
+
+def minutes(lesson: Lesson) -> list[str]:
+    """Title and sections say how long they take; a core fits its slot of 45 minutes, 20 for lesson 00."""
+    lines = (line for _, cell in lesson.cells("markdown") for line in visible_lines(cell.source))
+    headings = [heading for _, line, in_code in lines
+                if not in_code and (heading := HEADING.match(line)) and len(heading["hashes"]) <= 2]
+    wrong = [f"'{heading[0]}' says no minutes" for heading in headings if not heading["minutes"]]
+    titles = [heading for heading in headings if len(heading["hashes"]) == 1]
+    if len(titles) != 1 or headings[0] is not titles[0]:
+        return [*wrong, "the lesson has not one title that comes first"]
+    slot = 20 if lesson.path.stem.startswith("00") else 45
+    if lesson.is_core and int(titles[0]["minutes"] or 0) > slot:
+        wrong.append(f"takes {titles[0]['minutes']} minutes; its slot is {slot}")
+    return wrong
+
+
+RULES: list[Callable[[Lesson], list[str]]] = [
+    in_step, executed, comparable, clean_outputs, described, imports, solutions_folded, links, size, budget,
+    minutes]

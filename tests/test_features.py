@@ -1,0 +1,289 @@
+"""Features: right, in one pass, and never stale, half-written or damaged on disk."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import digits_task, small_net
+
+from course_utils import feature_cache
+from course_utils.errors import CourseError
+from course_utils.features import _keys, extract, probe
+from course_utils.freezing import freeze
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_PRECISION", "fp32")
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path))
+    return tmp_path / "features"
+
+
+class Counted:
+    """How often, and with how many pictures, the backbone was run."""
+
+    def __init__(self, model):
+        self.pictures, original = 0, model.prepare
+
+        def prepare(batch):
+            self.pictures += len(batch)
+            return original(batch)
+
+        model.prepare = prepare
+
+
+def pictures(n=40, size=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def stored(folder):
+    return sorted(folder.glob("*.npz"))
+
+
+# --- what comes out --------------------------------------------------------------------------------------
+
+
+def test_features_are_those_of_the_stages_in_inference_mode():
+    model, x = small_net(pretrained=True).train(), pictures(300)
+    features, maps = (
+        extract(model, x, "all", device="cpu"),
+        extract(model, x, "all", pooled=False, device="cpu"),
+    )
+    assert model.training and all(m.training for m in model.modules())
+    model.eval()
+    with torch.no_grad():
+        h = model.prepare(torch.from_numpy(x))
+        for name, stage in model.stages.items():
+            h = stage(h)
+            np.testing.assert_allclose(maps[name], h.numpy(), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(features[name], h.mean((2, 3)).numpy(), rtol=1e-3, atol=1e-4)
+            assert features[name].dtype == maps[name].dtype == np.float32
+    assert list(features) == list(model.stages)
+    assert np.array_equal(extract(model, x, device="cpu"), features["layer4"])
+    assert np.array_equal(extract(model, x, "layer2", device="cpu"), features["layer2"])
+
+
+def test_all_stages_take_one_pass_and_a_stage_no_further_one(own_cache):
+    model, x = small_net(pretrained=True), pictures()
+    counted = Counted(model)
+    extract(model, x, "all", device="cpu")
+    assert counted.pictures == 40
+    for stage in (None, "stem", "layer3", "all"):
+        extract(model, x, stage, device="cpu")
+    assert counted.pictures == 40
+    assert len(stored(own_cache)) == 5
+
+
+def test_what_extract_does_not_take():
+    model, task = small_net(), digits_task()
+    for wrong in (task, task.train):
+        with pytest.raises(CourseError, match=r"extract\(model, task\.train\.x\)"):
+            extract(model, wrong)
+    with pytest.raises(CourseError, match="no stage 'layer9'"):
+        extract(model, task.train.x, "layer9")
+    with pytest.raises(CourseError, match="takes pictures"):
+        extract(model, np.array(["a", "b"]), device="cpu")
+
+
+def test_an_untrained_network_is_calibrated_by_the_first_pictures_it_is_given():
+    model, x = small_net(), pictures()
+    features = extract(model, x, "stem", device="cpu")
+    assert model.calibrated
+    norm = model.stages["stem"][1]
+    with torch.no_grad():
+        h = model.stages["stem"][0](model.prepare(torch.from_numpy(x)))
+    torch.testing.assert_close(norm.running_mean, h.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    before = norm.running_mean.clone()
+    extract(model, pictures(seed=1), device="cpu")
+    assert torch.equal(before, norm.running_mean)
+    assert np.array_equal(features, extract(model, x, "stem", device="cpu"))
+
+
+# --- the cache: never stale ------------------------------------------------------------------------------
+
+
+def change_a_weight(model):
+    model.stages["layer1"].conv1.weight.data[0, 0, 0, 0] += 1e-3
+
+
+def change_a_statistic(model):
+    model.stages["layer1"].bn2.running_var[1] += 1e-3
+
+
+def change_the_preparation(model):
+    model.mean += 0.01
+
+
+def change_a_setting(model):
+    model.stages["layer1"].bn1.eps = 0.1
+
+
+def change_the_kind(model):
+    model.stages["stem"][2] = torch.nn.SiLU()
+
+
+@pytest.mark.parametrize(
+    "change", [change_a_weight, change_a_statistic, change_the_preparation, change_a_setting, change_the_kind]
+)
+def test_a_changed_model_is_never_served_old_features(change):
+    model, x = small_net(pretrained=True), pictures()
+    old = extract(model, x, "layer2", device="cpu")
+    change(model)
+    counted = Counted(model)
+    new = extract(model, x, "layer2", device="cpu")
+    assert counted.pictures == 40
+    assert not np.array_equal(old, new)
+
+
+def test_changed_inputs_and_formats_are_computed_anew(monkeypatch):
+    model, x = small_net(pretrained=True), pictures()
+    counted = Counted(model)
+    extract(model, x, device="cpu")
+    x[0, 0, 0, 0] ^= 1
+    extract(model, x, device="cpu")
+    assert counted.pictures == 80
+    extract(model, x, pooled=False, device="cpu")
+    assert counted.pictures == 120
+    monkeypatch.setenv("COURSE_PRECISION", "bf16")
+    extract(model, x, device="cpu")
+    assert counted.pictures == 160
+
+
+def test_what_lies_after_the_stage_does_not_matter():
+    model, x = small_net(pretrained=True), pictures()
+    extract(model, x, "layer1", device="cpu")
+    counted = Counted(model)
+    model.stages["layer2"].conv1.weight.data += 1
+    model.head.weight.data += 1
+    freeze(model.stages)
+    extract(model.train(), x, "layer1", device="cpu")
+    assert counted.pictures == 0
+
+
+def test_a_forward_hook_turns_the_cache_off():
+    model, x = small_net(pretrained=True), pictures()
+    old = extract(model, x, device="cpu")
+    handle = model.stages["layer1"].register_forward_hook(lambda module, args, output: output * 0)
+    assert not np.array_equal(old, extract(model, x, device="cpu"))
+    handle.remove()
+    assert np.array_equal(old, extract(model, x, device="cpu"))
+
+
+# --- the cache: never broken -----------------------------------------------------------------------------
+
+
+def flip_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_byte,
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(b"not a zip"),
+        lambda file: file.write_bytes(file.read_bytes()[:-100]),
+        lambda file: np.savez(file, something_else=np.ones(3)),
+        lambda file: np.savez(file, features=np.array([{}], dtype=object)),
+    ],
+)
+def test_a_damaged_file_is_made_again(own_cache, damage):
+    model, x = small_net(pretrained=True), pictures()
+    good = extract(model, x, device="cpu")
+    (file,) = stored(own_cache)
+    damage(file)
+    counted = Counted(model)
+    assert np.array_equal(good, extract(model, x, device="cpu"))
+    assert counted.pictures == 40
+    assert np.array_equal(good, extract(model, x, device="cpu"))
+    assert counted.pictures == 40
+
+
+NOTEBOOK = """
+import sys
+import numpy as np
+from course_utils import feature_cache
+array = np.full((200, 64), float(sys.argv[1]), np.float32)
+for _ in range(150):
+    feature_cache.write("shared", array)
+    got = feature_cache.read("shared")
+    assert got is not None and got.shape == (200, 64) and len(np.unique(got)) == 1, got
+"""
+
+
+def test_two_processes_at_once_do_not_corrupt_a_file(own_cache):
+    both = [subprocess.Popen([sys.executable, "-c", NOTEBOOK, value], cwd=ROOT) for value in "12"]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert feature_cache.read("shared") is not None
+    assert [file.name for file in own_cache.iterdir()] == ["shared.npz"]
+
+
+def test_the_least_recently_used_go_first(own_cache, monkeypatch):
+    array = np.zeros(1000, np.float32)
+    monkeypatch.setattr(feature_cache, "LIMIT_BYTES", 5 * 4300)
+    for i in range(4):
+        feature_cache.write(f"k{i}", array)
+        os.utime(own_cache / f"k{i}.npz", (i, i))
+    assert feature_cache.read("k0") is not None  # and so the newest
+    feature_cache.write("k4", array)
+    assert [file.stem for file in stored(own_cache)] == ["k0", "k1", "k2", "k3", "k4"][:1] + [
+        "k1",
+        "k2",
+        "k3",
+        "k4",
+    ]
+    feature_cache.write("k5", array)
+    assert [file.stem for file in stored(own_cache)] == ["k0", "k2", "k3", "k4", "k5"]
+    feature_cache.write("huge", np.zeros(100_000, np.float32))
+    assert len(stored(own_cache)) == 5
+
+
+def test_without_a_place_to_write_features_are_just_computed(monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_cache.np, "savez", full)
+    model, x = small_net(pretrained=True), pictures()
+    assert extract(model, x, device="cpu").shape == (40, 16)
+
+
+def test_a_hit_is_fast():
+    model, x = small_net(pretrained=True), pictures(2000, size=64)
+    feature_cache.write(_keys(model, x, True, torch.device("cpu"))["layer4"], np.zeros((2000, 256)))
+    start = time.perf_counter()
+    extract(model, x, device="cpu")
+    assert time.perf_counter() - start < 1.0  # 0.05 s on an idle core
+
+
+# --- probes ----------------------------------------------------------------------------------------------
+
+
+def test_a_probe_is_fitted_on_standardised_features():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    features = rng.normal(size=(300, 5)) + 2 * np.eye(3, 5)[y]
+    plain = probe(features[:200], y[:200]).predict(features[200:])
+    scaled = probe(features[:200] * 1e4 + 7, y[:200]).predict(features[200:] * 1e4 + 7)
+    assert (plain == y[200:]).mean() > 0.8
+    assert np.array_equal(plain, scaled)
+    assert probe(features[:200], y[:200]).score(features[200:], y[200:]) == pytest.approx(
+        (plain == y[200:]).mean()
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "y"),
+    [(np.ones((4, 2, 2)), np.arange(4)), (np.ones((4, 2)), np.arange(3)), (np.ones((4, 2)), np.ones(4))],
+)
+def test_what_a_probe_does_not_take(features, y):
+    with pytest.raises(CourseError, match="N x D features and N labels of two or more classes"):
+        probe(features, y)

@@ -1,0 +1,73 @@
+"""The minutes in a lesson's headings."""
+
+import jupytext
+import pytest
+
+from course_utils.building import build
+from course_utils.errors import CourseError
+from course_utils.minutes import write_minutes
+
+
+def timed(text, seconds=0.0):
+    """The text after its minutes are written, each code cell having run for so many seconds."""
+    notebook = jupytext.reads(text, fmt="py:percent")
+    new = write_minutes(notebook, text, [seconds] * len(notebook.cells))
+    again = jupytext.reads(new, fmt="py:percent")
+    assert [cell.source for cell in again.cells] == [cell.source for cell in notebook.cells]
+    return new
+
+
+def lesson_of(words, heading="## Part", more=""):
+    return f"# %% [markdown]\n# # T\n\n# %% [markdown]\n# {heading}\n# {'word ' * words}\n{more}"
+
+
+def headings(text):
+    return [line[2:] for line in text.splitlines() if line.startswith("# #")]
+
+
+def test_minutes_count_words_cells_and_run_time():
+    assert headings(timed(lesson_of(600)))[1] == "## Part · 3 min"
+    cells = "\n# %%\nx = 1\n" * 6
+    assert headings(timed(lesson_of(600, more=cells)))[1] == "## Part · 5 min"
+    assert headings(timed(lesson_of(600, more=cells), seconds=20))[1] == "## Part · 7 min"
+
+
+def test_what_is_folded_away_takes_no_time():
+    fold = "#\n# <details><summary>For teachers</summary>\n# " + "word " * 900 + "\n# </details>\n"
+    solution = '\n# %% tags=["solution"]\nx = 1\n' * 9
+    assert headings(timed(lesson_of(600, more=fold + solution)))[1] == "## Part · 3 min"
+
+
+def test_an_exercise_keeps_its_declared_minutes_and_they_cover_what_stands_beneath():
+    exercise = "\n# %% [markdown]\n# ### Exercise 1: try · 8 min\n# " + "word " * 900 + "\n\n# %%\nx = 1\n"
+    after = "\n# %% [markdown]\n# ### Back to the lesson\n# " + "word " * 400 + "\n"
+    assert headings(timed(lesson_of(600, more=exercise + after))) == [
+        "# T · 13 min", "## Part · 13 min", "### Exercise 1: try · 8 min", "### Back to the lesson"]
+
+
+def test_an_exercise_with_a_heading_of_its_own_counts_once():
+    text = lesson_of(600, more="\n# %% [markdown]\n# ## Exercise: try · 8 min\n# " + "word " * 900 + "\n")
+    assert headings(timed(text)) == ["# T · 11 min", "## Part · 3 min", "## Exercise: try · 8 min"]
+
+
+def test_minutes_do_not_flip_with_the_run_time_but_follow_a_real_change():
+    cells = "\n# %%\nx = 1\n"
+    stable = timed(lesson_of(600, more=cells), seconds=5)
+    assert "## Part · 3 min" in stable
+    assert timed(stable, seconds=20) == stable  # 3.67 minutes: within the slack
+    assert "## Part · 5 min" in timed(stable, seconds=80)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (lesson_of(10, "## Exercise: try"), "how long the exercise takes"),
+    (lesson_of(10, "# Second title"), "one title"),
+    ("# %% [markdown]\n# ## Part\n", "one title"),
+    ("# %%\nx = 1\n", "one title"),
+])
+def test_headings_that_cannot_be_timed_stop_a_build_before_it_runs(tmp_path, text, message, monkeypatch):
+    monkeypatch.setattr("course_utils.building.execute", None)
+    path = tmp_path / "notebooks" / "source" / "01_tiny.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match=message):
+        build(path)
