@@ -114,7 +114,8 @@ def alone():
 
 def make_venv(python: str) -> None:
     """Make `.venv`, unless a sound one with a supported Python is there (one that was interrupted is not)."""
-    if works(python, "-c", f"import pip, sys; assert sys.version_info[:2] in {SUPPORTED}"):
+    sound = f"import pip, sys; assert sys.prefix != sys.base_prefix and sys.version_info[:2] in {SUPPORTED}"
+    if works(python, "-c", sound):
         return
     check_version()
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
@@ -138,17 +139,19 @@ def explain(log: str) -> Stop:
     what = f"The packages could not be installed. {errors[-1]}\nMend that"
     if "No space left" in log:
         what = "The disk is full.\nMake room, here and where temporary files go (8 GB is ample)"
-    elif any(sign in log for sign in NO_NETWORK):
-        what = "The package index cannot be reached.\nOnly the first set-up needs a network; find one"
+    elif any(sign in log for sign in (*NO_NETWORK, "from versions: none")):
+        what = f"The package index cannot be reached. {errors[-1]}\nGet a network (later starts need none)"
     return Stop(f"{what}, then again: {AGAIN}\nWhat is installed already is kept.")
 
 
 def find_uv(python: str) -> list:
     """The start of an install command of uv, itself installed if need be; empty where it cannot be had."""
-    log = pip(python, "--quiet", "--retries", "2", UV)
-    if any(sign in log for sign in NO_NETWORK):
-        raise explain(log)
-    uv = [shutil.which("uv")] if log else [python, "-m", "uv"]
+    uv = [python, "-m", "uv"]
+    if not works(*uv, "--version"):
+        log = pip(python, "--quiet", "--retries", "2", UV)
+        if any(sign in log for sign in NO_NETWORK):
+            raise explain(log)
+        uv = [shutil.which("uv")] if log else uv
     return [*uv, "pip", "install", "--python", python] if uv[0] else []
 
 

@@ -20,7 +20,7 @@ class Archive:
     """A folder or a zip as a sorted list of relative `names` (forward slashes), without hidden files.
 
     A folder that holds nothing but one other folder is passed through, as zip programs make them. `folders`
-    are all folders, empty ones included. Raises `BadData` when the path is neither a folder nor a readable zip.
+    are all folders, empty ones included. Raises `BadData` when the path is neither a folder nor a zip.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -64,7 +64,16 @@ def build(source: Path) -> Built:
     target = folder / f"{source.stem}.ipynb"
     changed = write_if_new(target, content)
     write_if_new(source, new_text.encode())
+    for picture in readme_figures(notebook):
+        write_if_new(folder.parent / "data" / "results" / f"{source.stem}.png", picture)
     return Built(target, len(content), changed, execution, warnings)
+
+
+def readme_figures(notebook: NotebookNode) -> list[bytes]:
+    """The PNG of the cell tagged `readme`, which the README shows."""
+    shown = [cell for cell in notebook.cells if "readme" in cell.metadata.get("tags", [])]
+    outputs = [output for cell in shown for output in cell.outputs]
+    return [base64.b64decode(o.data["image/png"]) for o in outputs if "image/png" in o.get("data", {})]
 
 
 def tidy(notebook: NotebookNode) -> list[str]:

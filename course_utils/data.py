@@ -111,12 +111,7 @@ def _check(name: str, image_size: int | None, label: str | None, fallback: str |
 
 def _load(name: str, per_class: int | None, seed: int, image_size: int | None, label: str | None) -> Task:
     size = int(image_size or DEFAULT_SIZE.get(name, 64))
-    if name in NOT_COMPARED:
-        classes, train, test = photographs.oxford(name, size)
-    else:
-        classes, train, test = (
-            _MAKE[name](size, label or "letter") if name == "letters" else _MAKE[name](size)
-        )
+    classes, train, test = _letters(size, label or "letter") if name == "letters" else _MAKE[name](size)
     return assemble(name, classes, train, test, name in MIRRORED, per_class, seed)
 
 
@@ -126,11 +121,12 @@ def _digits(size: int) -> tuple[list[str], Examples, Examples]:
 
 
 def _faces(size: int) -> tuple[list[str], Examples, Examples]:
-    x = skimage.data.lfw_subset()  # 100 faces, then 100 other pieces of the same photographs
-    (x, y), test = _fifth(x.astype(np.float64) * 255, np.repeat([0, 1], 100), size)
+    grey = skimage.data.lfw_subset().astype(np.float64) * 255  # 100 faces, then 100 other pieces
+    (x, y), test = _fifth(grey, np.repeat([0, 1], 100), size)
+    (native, _), (native_test, _) = _fifth(grey, np.repeat([0, 1], 100), grey.shape[1])
     copies = {
-        j for _, j, _ in matches(thumbnails(test[0]), thumbnails(x))
-    }  # a few plain pieces look the same
+        j for _, j, _ in matches(thumbnails(native_test), thumbnails(native))
+    }  # plain pieces look the same
     kept = [k for k in range(len(y)) if k not in copies]
     return ["face", "other"], (x[kept], y[kept]), test
 
@@ -146,9 +142,7 @@ def _fifth(grey: np.ndarray, y: np.ndarray, size: int) -> tuple[Examples, Exampl
 def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Examples, Examples]:
     def make(_: Path) -> dict[str, np.ndarray]:
         parts = {part: getattr(surfaces, name)(part, size) for part in ("train", "test")}
-        return {
-            f"{part}_{k}": array for part, pair in parts.items() for k, array in zip("xy", pair, strict=True)
-        }
+        return {f"{part}_{k}": pair[i] for part, pair in parts.items() for i, k in enumerate("xy")}
 
     got = cached(name, f"{surfaces.VERSION} {size}", make)
     return classes, (got["train_x"], got["train_y"]), (got["test_x"], got["test_y"])
@@ -164,19 +158,17 @@ def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
 
     test_x = cached("letters", f"{rendering.VERSION} {label} {size}", make)["x"]
     y = {part: k // rendering.COUNT[part] for part, k in numbers.items()}
-    return (
-        classes,
-        (partial(rendering.draw_letters, label, "train", size=size), y["train"]),
-        (test_x, y["test"]),
-    )
+    draw_train = partial(rendering.draw_letters, label, "train", size=size)
+    return classes, (draw_train, y["train"]), (test_x, y["test"])
 
 
 _MAKE = {
     "digits": _digits,
     "faces": _faces,
     "textures": lambda size: _surfaces("textures", list(surfaces.PHOTOGRAPHS), size),
-    "letters": _letters,
     "defects": lambda size: _surfaces("defects", surfaces.DEFECTS, size),
     "ants_bees": lambda size: (photographs.ANTS_BEES, *photographs.ants_bees(size)),
     "tiles": lambda size: (photographs.TILES, *photographs.tiles(size)),
+    "flowers102": partial(photographs.oxford, "flowers102"),
+    "pets": partial(photographs.oxford, "pets"),
 }

@@ -59,12 +59,13 @@ def _read_all(archive: Archive, names: Sequence[str], size: int, crop: str, out:
             return _reason(error, names[k])
         return ""
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter(
-            "ignore"
-        )  # Pillow's remarks on odd metadata; read_picture keeps the pixel limit
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # about odd metadata; read_picture keeps the pixel limit
         work = pool.map(read, range(len(names)))
-        return list(tqdm(work, "reading pictures", len(names), leave=False, disable=len(names) < 2_000))
+        try:
+            return list(tqdm(work, "reading pictures", len(names), leave=False, disable=len(names) < 2_000))
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupted cell does not wait for the rest
 
 
 def _reason(error: Exception, name: str) -> str:

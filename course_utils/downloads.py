@@ -54,6 +54,13 @@ def data_dir() -> Path | None:
     return path if path and path.is_dir() else None
 
 
+def data_place() -> str:
+    """Where a learner puts data, in words for messages; says so when `COURSE_DATA_DIR` names no folder."""
+    named = os.environ.get("COURSE_DATA_DIR")
+    wrong = f" (now {named}, which is no folder)" if named and data_dir() is None else ""
+    return f"the folder that COURSE_DATA_DIR names{wrong}"
+
+
 def find_data(*names: str) -> Path | None:
     """The first of these files or folders that lies in `COURSE_DATA_DIR`, or None."""
     root = data_dir()
@@ -85,7 +92,7 @@ def ask(url: str, what: str) -> http.client.HTTPResponse:
     raise DataUnavailable(
         f"{what} is not on this machine, and {urllib.parse.urlsplit(url).netloc} did not send it "
         f"({_silent[url]}).\n"
-        "Connect to the network and restart the kernel, or put it into the folder that COURSE_DATA_DIR names."
+        f"Connect to the network and restart the kernel, or put it into {data_place()}."
     )
 
 

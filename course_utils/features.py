@@ -102,9 +102,10 @@ def _add(digest: Any, *items: Any) -> None:
 
 
 def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> None:
-    if isinstance(array, torch.Tensor):
-        array = array.detach().cpu().contiguous().view(torch.uint8 if array.ndim else array.dtype).numpy()
-    _add(digest, array.shape, array.dtype.str)
+    _add(digest, tuple(array.shape), str(array.dtype))
+    if isinstance(array, torch.Tensor):  # bytes in the order of its axes, whatever its layout in memory
+        plain = array.detach().cpu().clone(memory_format=torch.contiguous_format)
+        array = plain.reshape(-1).view(torch.uint8).numpy()
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
@@ -115,7 +116,7 @@ def _add_module(digest: Any, module: torch.nn.Module) -> None:
             digest, name, type(layer).__module__, type(layer).__qualname__, sorted(settings.items(), key=str)
         )
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        _add(digest, name, tensor.dtype)
+        _add(digest, name)
         _add_array(digest, tensor)
 
 

@@ -67,9 +67,9 @@ def task_from_folder(
     x, y = arrays["x"], np.searchsorted(kept, layout.y[order])
     classes = [layout.classes[c] for c in kept]
     told = " ".join(problems + notices)
-    return assemble(
-        archive.path.resolve().stem, classes, (x[:n], y[:n]), (x[n:], y[n:]), True, per_class, seed, told
-    )
+    whole = archive.path.resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    return assemble(name, classes, (x[:n], y[:n]), (x[n:], y[n:]), True, per_class, seed, told)
 
 
 def _lay_out(archive: Archive) -> _Layout:

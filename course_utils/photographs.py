@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from .archives import Archive
 from .caching import Arrays, cached
 from .decoding import decode
-from .downloads import REPOSITORY, ask, cache_dir, download, find_data
+from .downloads import REPOSITORY, ask, cache_dir, data_place, download, find_data
 from .errors import BadData, DataUnavailable
 from .pictures import matches, to_square
 from .splits import Examples, group_pairs, hold_out
@@ -77,7 +77,9 @@ def _check_ants_bees(path: Path) -> None:
     try:
         archive = Archive(path)
         wrong = [name for name, sum_ in sums.items() if archive.sha256(name.partition("/")[2]) != sum_]
-    except (KeyError, zipfile.BadZipFile, BadData) as error:
+    except BadData as error:
+        raise ValueError("what arrived is no zip file") from error
+    except (KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"a file is missing or damaged ({error})") from error
     if wrong:
         raise ValueError(
@@ -102,7 +104,7 @@ def tiles(size: int, crop: str = "centre") -> tuple[Examples, Examples]:
     if path is None:
         raise DataUnavailable(
             "tiles is not on this machine, and the course may not ship it.\n"
-            f"Fetch it from {TILES_URL} into the folder that COURSE_DATA_DIR names,\n"
+            f"Fetch it from {TILES_URL} into {data_place()},\n"
             'as magnetic-tile-defects.zip, or go on with load_task("tiles", fallback="defects").'
         )
     archive = Archive(path)

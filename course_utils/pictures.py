@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +12,10 @@ from PIL import Image, ImageOps
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 _FLAT = 1.5  # grey levels; a thumbnail with a smaller standard deviation shows nothing to compare
+
+BLOCK = 16 << 20  # correlations worked out at once (64 MB)
+LARGE = 16_000_000  # pixels; larger pictures are decoded one at a time, since each may take half a gigabyte
+_large_one = threading.Lock()
 
 
 def read_picture(source: str | Path | BinaryIO, size: int, crop: str = "centre") -> np.ndarray:
@@ -23,8 +29,8 @@ def read_picture(source: str | Path | BinaryIO, size: int, crop: str = "centre")
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
         picture.draft(picture.mode, (2 * size, 2 * size))  # a JPEG is decoded at a fraction of its size
-        rgb = to_rgb(ImageOps.exif_transpose(picture))
-    return to_square(rgb, size, crop)
+        with _large_one if picture.width * picture.height > LARGE else nullcontext():
+            return to_square(to_rgb(ImageOps.exif_transpose(picture)), size, crop)
 
 
 def to_square(picture: Image.Image, size: int, crop: str = "centre") -> np.ndarray:
@@ -42,8 +48,8 @@ def to_square(picture: Image.Image, size: int, crop: str = "centre") -> np.ndarr
 def to_rgb(picture: Image.Image) -> Image.Image:
     """Any mode that Pillow knows as RGB: 16 bits scaled to 8 (never clipped), transparency laid on white."""
     if picture.mode.startswith("I;16"):
-        values = np.asarray(picture).astype(np.float32)
-        picture = Image.fromarray(np.round(values / 257).astype(np.uint8))
+        values = np.asarray(picture).astype(np.uint32)
+        picture = Image.fromarray(((values + 128) // 257).astype(np.uint8))
     elif picture.mode in ("I", "F"):
         picture = Image.fromarray(_to_bytes(np.asarray(picture).astype(np.float64)))
     if picture.has_transparency_data:
@@ -94,16 +100,16 @@ def matches(
 ) -> list[tuple[int, int, float]]:
     """All (i, j, r) for which thumbnails `a[i]` and `b[j]` correlate with r above `threshold`, by i, then j.
 
-    Worked out in blocks of at most 64 MB, so that 100,000 pictures can be compared with 30,000. With `limit`,
-    it stops soon after more than so many are found.
+    Worked out in blocks, so that 100,000 pictures can be compared with 30,000. With `limit`, it stops after
+    the block in which more than so many are found.
     """
     found: list[tuple[int, int, float]] = []
-    step = max(1, (16 << 20) // max(1, len(b)))
+    step = max(1, BLOCK // max(1, len(b)))
     for start in range(0, len(a), step):
         r = a[start : start + step] @ b.T
         i, j = np.nonzero(r > threshold)
         if limit is not None:
-            i, j = i[: limit + 1], j[: limit + 1]
+            i, j = i[: limit + 1], j[: limit + 1]  # a block may hold millions where all look alike
         found += zip((i + start).tolist(), j.tolist(), r[i, j].tolist(), strict=True)
         if limit is not None and len(found) > limit:
             break

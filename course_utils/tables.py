@@ -154,7 +154,7 @@ def _check_classes(path: Path, label: str, classes: list[str], rows: int) -> Non
     if len(classes) < 2:
         found = f"only the value {classes[0]!r}" if classes else "no values"
         raise BadData(
-            f"The column {label!r} of {path} has {found}.\nExpected two classes or more, with several rows each.\n"
+            f"The column {label!r} of {path} has {found}.\nExpected two classes or more, several rows each.\n"
             "Name the column of the classes: label=…"
         )
     if len(classes) > max(FEW, rows / 3):

@@ -39,6 +39,9 @@ class LocalIndex:
             def do_GET(self):
                 index.answer(self)
 
+            def do_HEAD(self):  # uv asks whether it could fetch parts of a wheel: it cannot
+                index.answer(self)
+
             def log_message(self, *words):
                 pass
 
@@ -58,7 +61,7 @@ class LocalIndex:
         """Hold a wheel back until the event that is returned is set."""
         return self.gates.setdefault(path, threading.Event())
 
-    def wait_for(self, path: str, seconds: float = 30) -> None:
+    def wait_for(self, path: str, seconds: float = 120) -> None:
         """Wait until someone has asked for this path."""
         end = time.monotonic() + seconds
         while path not in self.seen:
@@ -68,10 +71,11 @@ class LocalIndex:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request: a wheel, a project's page, or an error."""
         path = request.path.strip("/").replace("%2B", "+")
-        self.seen.append(path)
+        if request.command == "GET":
+            self.seen.append(path)
         time.sleep(self.delay)
-        if path in self.gates:
-            self.gates[path].wait(60)
+        if path in self.gates and request.command == "GET":
+            self.gates[path].wait(120)
         where, _, name = path.partition("/")
         links = [p for p in self.wheels if p.startswith(f"{where}/{name.replace('-', '_')}-")]
         if self.broken:
@@ -86,7 +90,7 @@ class LocalIndex:
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         with contextlib.suppress(ConnectionError):  # the client was stopped
-            request.wfile.write(body)
+            request.wfile.write(body if request.command == "GET" else b"")
 
     def close(self) -> None:
         """Stop serving; connections are refused from then on."""

@@ -118,7 +118,13 @@ def test_folders_around_the_class_folders_are_passed_through(tmp_path):
 
 def test_hidden_files_are_no_pictures(tmp_path):
     root = make_folder(tmp_path / "photos", {"a": 5, "b": 5})
-    for name in (".DS_Store", "a/._000.png", "a/Thumbs.db", ".ipynb_checkpoints/000.png", "b/.ipynb_checkpoints/x"):
+    for name in (
+        ".DS_Store",
+        "a/._000.png",
+        "a/Thumbs.db",
+        ".ipynb_checkpoints/000.png",
+        "b/.ipynb_checkpoints/x",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"not a picture")
     assert quiet(root, image_size=16).classes == ["a", "b"]
@@ -157,7 +163,10 @@ def test_every_mode_comes_out_in_the_same_colours(tmp_path):
         options = {"lossless": True} if ending == "webp" else {}
         assert np.array_equal(stored(plain, tmp_path / f"a.{ending}", **options), want), ending
     grey = stored(plain.convert("L"), tmp_path / "grey.png")
-    assert np.array_equal(grey[0], grey[1]) and np.abs(grey[0] - read_picture_of(plain.convert("L"))[0]).max() == 0
+    assert (
+        np.array_equal(grey[0], grey[1])
+        and np.abs(grey[0] - read_picture_of(plain.convert("L"))[0]).max() == 0
+    )
 
 
 def read_picture_of(picture):
@@ -215,7 +224,9 @@ def test_the_middle_is_cut_and_shrinking_smooths(tmp_path):
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than the small picture can show: it has to come out grey
     for name in ("stripes.png", "stripes.jpg"):
-        grey = stored(Image.fromarray(stripes), tmp_path / name, **({"quality": 100} if "jpg" in name else {}))
+        grey = stored(
+            Image.fromarray(stripes), tmp_path / name, **({"quality": 100} if "jpg" in name else {})
+        )
         assert abs(float(grey.mean()) - 127.5) < 2 and grey.std() < 3
 
 

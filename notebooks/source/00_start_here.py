@@ -28,7 +28,9 @@ from course_utils import describe, evaluate, extract, fit, load_model, load_resu
 # - **Transfer learning** trains a backbone on the source, then uses it for the target with a new head.
 
 # %%
-plots.the_words()
+from course_utils.diagrams import the_words
+
+the_words()
 
 # %% [markdown]
 # The backbone travels, the head stays behind: the source's head names 199 things, none of which is an ant or a bee.
@@ -92,10 +94,10 @@ curves = curves[curves.seed < 10]
 fewer = times_fewer(curves, "feature_extraction", "from_scratch")
 fewer
 
-# %%
+# %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch, 4 × the updates"}
-ends = task.train.x[[0, 10]] if task.name == "ants_bees" else None
-plots.accuracy_against_examples(curves, labels, fewer, ends)
+ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
+plots.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153)
 
 # %%
 print(
@@ -153,7 +155,7 @@ plots.race(live, runs[(runs.per_class == 10) & (runs.steps == 100)])
 # Who won, feature extraction or fine-tuning? Each dot below is one seed: the same twenty photographs for both.
 
 # %%
-plots.seeds_as_dots(runs[(runs.per_class == 10)], "feature_extraction", "fine_tuning")
+plots.seeds_as_dots(runs[(runs.per_class == 10) & (runs.steps == 100)], "feature_extraction", "fine_tuning")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
