@@ -40,12 +40,12 @@ STARTS = {  # the module that carries it out, with its first words
     "test": "pytest -n2 --dist=loadfile",
     "build": "course_utils.notebooks build",
     "pretrain": "course_utils.pretraining",
-    "recompute": "course_utils.experiments recompute",
+    "recompute": "course_utils.experiments",
     "doctor": "course_utils.doctor",
 }
 
 
-class Stop(Exception):  # noqa: N818
+class Stop(Exception):
     """Ends the launcher with a message of at most three lines."""
 
 
@@ -140,7 +140,7 @@ def explain(log: str) -> Stop:
     if "No space left" in log:
         what = "The disk is full.\nMake room, here and where temporary files go (8 GB is ample)"
     elif any(sign in log for sign in (*NO_NETWORK, "from versions: none")):
-        what = f"The package index cannot be reached. {errors[-1]}\nGet a network (later starts need none)"
+        what = f"The package index cannot be reached. {errors[-1]}\nConnect to a network (set-up needs one)"
     return Stop(f"{what}, then again: {AGAIN}\nWhat is installed already is kept.")
 
 

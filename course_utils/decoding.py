@@ -40,14 +40,16 @@ def decode(
 def _decode(
     archive: Archive, names: Sequence[str], size: int, crop: str, arrange: Arrange | None, folder: Path
 ) -> Arrays:
-    x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.uint8, (len(names), 3, size, size))
+    path = folder / "x.npy"
+    x = np.lib.format.open_memmap(path, "w+", np.uint8, (len(names), 3, size, size))
     why = np.array(_read_all(archive, names, size, crop, x))
     x.flush()
-    arrays = {"why": why}
-    if arrange:
-        arrays |= arrange(x, why)
-        _reorder(x, arrays["order"], folder / "x.npy")
-    return arrays
+    del x  # what was written need not stay in memory
+    if arrange is None:
+        return {"why": why}
+    arrays = arrange(np.load(path, mmap_mode="r"), why)
+    _reorder(path, arrays["order"])
+    return {"why": why, **arrays}
 
 
 def _read_all(archive: Archive, names: Sequence[str], size: int, crop: str, out: np.ndarray) -> list[str]:
@@ -81,13 +83,13 @@ def _reason(error: Exception, name: str) -> str:
     )
 
 
-def _reorder(x: np.ndarray, order: np.ndarray, path: Path) -> None:
-    """Write `x[order]` in place of the file behind `x`, a thousand pictures at a time."""
-    beside = path.with_name("ordered.tmp")
-    ordered = np.lib.format.open_memmap(beside, "w+", np.uint8, (len(order), *x.shape[1:]))
-    for start in range(0, len(order), 1_000):
-        ordered[start : start + 1_000] = x[order[start : start + 1_000]]
-    ordered.flush()
-    x._mmap.close()  # Windows replaces no file that is mapped
-    ordered._mmap.close()
+def _reorder(path: Path, order: np.ndarray) -> None:
+    """Put the pictures of an .npy file in another order, a thousand at a time so that memory stays free."""
+    beside, x = path.with_name("ordered.tmp"), np.load(path, mmap_mode="r")
+    header = {"descr": np.lib.format.dtype_to_descr(x.dtype), "fortran_order": False}
+    with open(beside, "wb") as file:
+        np.lib.format.write_array_header_2_0(file, {**header, "shape": (len(order), *x.shape[1:])})
+        for start in range(0, len(order), 1_000):
+            file.write(x[order[start : start + 1_000]].tobytes())
+    del x  # Windows replaces no file that is mapped
     os.replace(beside, path)

@@ -25,7 +25,7 @@ NETWORK_PATIENCE = 15  # seconds
 SETUP = "python3 -m course_utils setup"
 
 
-class Missing(Exception):  # noqa: N818
+class Missing(Exception):
     """Something that the course cannot do without: what is wrong, and the command that mends it."""
 
     def __init__(self, text: str, mend: str):
@@ -107,10 +107,11 @@ def disk() -> Iterator[str]:
 def weights() -> Iterator[str]:
     """The shipped weights, compared with the checksum on their model card; and what was downloaded."""
     again = f"git checkout -- {WEIGHTS.parent.relative_to(ROOT).as_posix()}"
-    if not WEIGHTS.exists():
-        raise Missing(f"{WEIGHTS.relative_to(ROOT)} is not there", again)
-    card = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")
-    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() not in card:
+    card = WEIGHTS.parent / "README.md"
+    for file in (WEIGHTS, card):
+        if not file.exists():
+            raise Missing(f"{file.relative_to(ROOT)} is not there", again)
+    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() not in card.read_text(encoding="utf-8"):
         raise Missing(f"{WEIGHTS.relative_to(ROOT)} is not the file that its model card describes", again)
     yield f"photonet: ships with the course, {WEIGHTS.stat().st_size / 1e6:.1f} MB, checksum as on its card"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from .caching import Arrays
 from .decoding import decode
 from .errors import BadData
 from .pictures import matches, thumbnails
-from .splits import Task, assemble, check_size, group_pairs, hold_out, say, show_some
+from .splits import Task, announce, assemble, check_size, group_pairs, hold_out, show_some
 
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "val")
@@ -59,14 +58,9 @@ def task_from_folder(
     order, n = arrays["order"], int(arrays["n_train"])
     if len(kept := np.unique(layout.y[order[:n]])) < 2:
         raise _too_few(archive, layout, arrays["why"])
-    problems, notices = _problems(archive, layout, arrays), _notices(layout, arrays)
-    for text in problems:
-        warnings.warn(text, stacklevel=2)
-    for text in notices:
-        say(text)
+    told = announce(_problems(archive, layout, arrays), _notices(layout, arrays))
     x, y = arrays["x"], np.searchsorted(kept, layout.y[order])
     classes = [layout.classes[c] for c in kept]
-    told = " ".join(problems + notices)
     whole = archive.path.resolve()
     name = whole.name if whole.is_dir() else whole.stem
     return assemble(name, classes, (x[:n], y[:n]), (x[n:], y[n:]), True, per_class, seed, told)

@@ -93,6 +93,7 @@ class Parameters(NamedTuple):
 
     @property
     def frozen(self) -> int:
+        """How many numbers training may not change."""
         return self.total - self.trainable
 
     def __str__(self) -> str:

@@ -94,11 +94,12 @@ def find_tiles() -> Path | None:
     )
 
 
-def tiles(size: int, crop: str = "centre") -> tuple[Examples, Examples]:
+def tiles(size: int, crop: str = "squash") -> tuple[Examples, Examples]:
     """Magnetic tiles, classes `TILES`: (x, y) for training and for testing, no tile in both.
 
     Each tile was photographed under up to six lightings, some again later, and the pictures were numbered in
-    passing. Pictures with close numbers, or the same fine detail, are one group and stay on one side.
+    passing. Pictures with close numbers, or the same fine detail, are one group and stay on one side. A tile
+    is squashed to a square rather than cut, because its defect may be anywhere.
     """
     path = find_tiles()
     if path is None:

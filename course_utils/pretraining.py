@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from course_utils import model_card, tiny_imagenet
 from course_utils.device import autocast, number_format, pick_device
@@ -24,18 +25,23 @@ from course_utils.models import WEIGHTS, PhotoNet, load_model
 
 SEED = 0  # named before the first run; no other was tried
 BATCH, PEAK_RATE, WEIGHT_DECAY, SMOOTHING = 256, 0.2, 5e-4, 0.1
-EPOCHS = 22
+EPOCHS, FINISH = 25, 3  # the last FINISH epochs are a second, small cycle
+FINISH_RATE = 0.03
 SIZES = (32, 48, 64)  # px; lessons use all three
+MIXTURE = (32, 48, 64, 64, 64)  # each batch of the main cycle's last fifth draws one of these
+FINISH_MIXTURE = (32, 48, 64, 64, 64, 64, 64, 64)
+SETTLING = 20_000  # pictures that settle the batch-norm statistics at the end
 ZIP = "tiny-imagenet-200.zip"
-MIXED_SHARE = 0.2  # of the epochs, at the end: each batch draws one of MIXTURE
-MIXTURE = (32, 48, 64, 64, 64)
 
 
 def sizes_of(epoch: int, epochs: int, slow: bool) -> tuple[int, ...]:
     """The picture sizes (px) that batches of this epoch draw from: small first where the chip is slow."""
-    if epoch >= epochs * (1 - MIXED_SHARE):
+    main = epochs - FINISH
+    if epoch >= main:
+        return FINISH_MIXTURE
+    if epoch >= 0.8 * main:
         return MIXTURE
-    return (48,) if slow and epoch < epochs / 4 else (64,)
+    return (48,) if slow and epoch < main / 4 else (64,)
 
 
 def work_of(epochs: range, slow: bool) -> float:
@@ -72,11 +78,23 @@ def make_optimizer(model: nn.Module) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=PEAK_RATE, momentum=0.9, nesterov=True)
 
 
-def rate_at(progress: float) -> float:
-    """One cycle: up to the peak over the first tenth of training, then down to nought along a cosine."""
-    if progress < 0.1:
-        return PEAK_RATE * (0.04 + 0.96 * progress / 0.1)
-    return PEAK_RATE * 0.5 * (1 + np.cos(np.pi * (progress - 0.1) / 0.9))
+def rate_at(epoch: float, epochs: int) -> float:
+    """One cycle: up over its first tenth, down along a cosine. Then from FINISH_RATE straight to nought."""
+    main = epochs - FINISH
+    if epoch >= main:
+        return FINISH_RATE * (epochs - epoch) / FINISH
+    if epoch < 0.1 * main:
+        return PEAK_RATE * (0.04 + 9.6 * epoch / main)
+    return PEAK_RATE * 0.5 * (1 + np.cos(np.pi * (epoch / main - 0.1) / 0.9))
+
+
+def settle_statistics(model: PhotoNet, x: torch.Tensor) -> None:
+    """Average the batch-norm statistics anew over clean pictures of 64 px.
+
+    Those kept in training are a moving average of the last ten or so batches, whatever sizes these had.
+    """
+    parts = x[:: max(1, len(x) // SETTLING)].split(BATCH)
+    update_bn((model.prepare(part) for part in parts), model)
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.SGD, state: dict) -> None:
@@ -121,7 +139,7 @@ def run_epoch(
     total = torch.zeros((), device=x.device)
     for step, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = rate_at((epoch + step / len(batches)) / state["epochs"])
+            group["lr"] = rate_at(epoch + step / len(batches), state["epochs"])
         rows = rows.to(x.device, non_blocking=True)
         views = augment(x[rows], pick.choice(sizes), draw)
         with autocast(x.device):
@@ -173,7 +191,9 @@ def pretrain(zip_path: Path, out: Path) -> None:
     val = tiny_imagenet.read_zip(zip_path, "val")
     measured = {size: top1(model, val, size) for size in SIZES}
     facts = {
-        "epochs": EPOCHS,
+        "epochs": EPOCHS - FINISH,
+        "finish": FINISH,
+        "finish_rate": FINISH_RATE,
         "batch": BATCH,
         "rate": PEAK_RATE,
         "decay": WEIGHT_DECAY,
@@ -211,6 +231,7 @@ def train(source: tiny_imagenet.Source, checkpoint: Path, device: torch.device) 
         pace = (time.time() - start) / work_of(range(first, epoch + 1), slow)
         left = pace * work_of(range(epoch + 1, EPOCHS), slow) / 60
         print(f"epoch {epoch + 1}/{EPOCHS}  loss {loss:.3f}  {left:.1f} min left", flush=True)
+    settle_statistics(model, x)
     return model, time.time() - start
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -108,6 +109,15 @@ def say(text: str) -> None:
     if text and text not in _said:
         _said.add(text)
         print(text)
+
+
+def announce(problems: Sequence[str], notices: Sequence[str]) -> str:
+    """Warn of problems where the caller's caller stands, print notices, and return all as one text."""
+    for text in problems:
+        warnings.warn(text, stacklevel=3)
+    for text in notices:
+        say(text)
+    return " ".join([*problems, *notices])
 
 
 def show_some(names: Sequence[str], most: int = 10) -> str:

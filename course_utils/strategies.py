@@ -17,7 +17,7 @@ from course_utils.models import Model
 DEFAULTS = {
     #                      steps, lr, backbone's share of lr
     "from_scratch": (200, 3e-3, 1.0),
-    "feature_extraction": (200, 1e-2, 0.0),
+    "feature_extraction": (200, 3e-2, 0.0),
     "fine_tuning": (200, 3e-3, 0.1),
     "partial_fine_tuning": (200, 3e-3, 0.3),
     "head_first": (200, 1e-2, 0.1),

@@ -6,7 +6,6 @@ import csv
 import difflib
 import io
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from .archives import existing
 from .errors import BadData
-from .splits import Task, assemble, group_pairs, hold_out, say, show_some
+from .splits import Task, announce, assemble, group_pairs, hold_out, show_some
 
 DELIMITERS = ",;\t|"
 FEW = 20  # so many distinct labels may always be classes; above, a third of the rows at most
@@ -64,12 +63,9 @@ def task_from_csv(
     test = hold_out(y, texts.tolist(), _groups(texts, table.columns[group] if group else None))
     if untested := [name for name in classes if numbers[name] not in y[test]]:
         problems.append(f"No row to test on, so its accuracy stays unknown: label {show_some(untested)}.")
-    for problem in problems:
-        warnings.warn(problem, stacklevel=2)
-    for notice in notices:
-        say(notice)
+    told = announce(problems, notices)
     parts = (texts[~test], y[~test]), (texts[test], y[test])
-    return assemble(table.path.stem, classes, *parts, False, per_class, seed, " ".join(problems + notices))
+    return assemble(table.path.stem, classes, *parts, False, per_class, seed, told)
 
 
 def _read(path: Path, label: str) -> tuple[_Table, list[str]]:

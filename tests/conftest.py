@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from launching import bare_venv, course, index, ready, with_pip, with_uv  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 

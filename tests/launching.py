@@ -1,5 +1,7 @@
-"""How the launcher is tried: a course of a few small packages, an index on this machine, and a Python outside any
-environment. The fixtures reach the tests through conftest.py."""
+"""How the launcher is tried: a course of a few small packages, and an index on this machine.
+
+The fixtures reach the tests through conftest.py.
+"""
 
 import contextlib
 import io

@@ -548,6 +548,13 @@ def test_no_tile_is_in_both_splits(bare, tmp_path, monkeypatch):
     assert max(r for *_, r in matches(train, train, 0.5)) > 0.98  # lightings of one tile do look the same
 
 
+def test_a_mistyped_data_folder_is_named(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "dtaa"))
+    for name in ("ants_bees", "tiles"):
+        with pytest.raises(DataUnavailable, match="dtaa, which is no folder"):
+            load_task(name)
+
+
 def test_without_tiles_the_error_names_their_address(bare):
     with pytest.raises(DataUnavailable, match="Magnetic-tile-defect-datasets") as caught:
         load_task("tiles")

@@ -14,7 +14,7 @@ from course_utils import pretraining, tiny_imagenet
 from course_utils.data import all_task_images
 from course_utils.downloads import find_data
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.models import WEIGHTS
+from course_utils.models import WEIGHTS, PhotoNet
 from course_utils.pictures import matches, thumbnails
 
 needs_source = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def small_zip(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    for name, value in {"BATCH": 8, "EPOCHS": 3, "PEAK_RATE": 0.01}.items():
+    for name, value in {"BATCH": 8, "EPOCHS": 3, "FINISH": 1, "PEAK_RATE": 0.01}.items():
         monkeypatch.setattr(pretraining, name, value)
 
 
@@ -105,9 +105,29 @@ def test_an_image_that_a_task_holds_is_dropped(small_zip, monkeypatch):
 
 
 def test_small_sizes_come_first_on_a_slow_chip_and_all_sizes_last():
-    plan = [pretraining.sizes_of(epoch, 20, slow=True) for epoch in range(20)]
-    assert plan[0] == (48,) and plan[10] == (64,) and set(plan[-1]) == {32, 48, 64}
-    assert pretraining.sizes_of(0, 20, slow=False) == (64,)
+    plan = [pretraining.sizes_of(epoch, 23, slow=True) for epoch in range(23)]
+    assert plan[0] == (48,) and plan[10] == (64,) and set(plan[17]) == set(plan[-1]) == {32, 48, 64}
+    assert pretraining.sizes_of(0, 23, slow=False) == (64,)
+
+
+def test_the_rate_rises_falls_and_ends_in_a_small_cycle():
+    main, epochs = 20, 20 + pretraining.FINISH
+    rates = [pretraining.rate_at(epoch, epochs) for epoch in np.linspace(0, main - 1e-6, 201)]
+    assert max(rates) == pytest.approx(pretraining.PEAK_RATE, rel=1e-3) and rates[-1] < 1e-6
+    assert np.argmax(rates) == 20
+    assert pretraining.rate_at(main, epochs) == pretraining.FINISH_RATE
+    assert pretraining.rate_at(epochs, epochs) == 0
+
+
+def test_settled_statistics_are_those_of_the_pictures():
+    model = PhotoNet()
+    model.head = torch.nn.Linear(model.width, 2)
+    x = torch.randint(0, 256, (64, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        model.stages["stem"][1].running_mean.fill_(99)
+        pretraining.settle_statistics(model, x)
+        expected = model.stages["stem"][0](model.prepare(x)).mean((0, 2, 3))
+    torch.testing.assert_close(model.stages["stem"][1].running_mean, expected, atol=1e-4, rtol=1e-3)
 
 
 @needs_source

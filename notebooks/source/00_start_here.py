@@ -26,7 +26,6 @@ from course_utils import describe, evaluate, extract, fit, load_model, load_resu
 #   a task.
 # - The **backbone** turns a picture into numbers, its **features**. The **head** turns features into an answer.
 # - **Transfer learning** trains a backbone on the source, then uses it for the target with a new head.
-
 # %%
 from course_utils.diagrams import the_words
 

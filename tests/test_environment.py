@@ -1,0 +1,166 @@
+"""The files that describe the environment agree with each other and with what the code imports."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+import course_utils
+from course_utils.__main__ import SUPPORTED, UV
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS, TESTS = ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"
+# module -> package, where their names differ
+PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+# Packages that come with a pinned one: what they are imported for is part of it.
+COMES_WITH = {"ipython": "ipykernel", "jupyter-core": "jupyter-client", "pyyaml": "jupytext"}
+
+
+def pins(file: Path) -> dict[str, str]:
+    """Package -> version of a requirements file, in which nothing but exact pins may stand."""
+    text = file.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    found = [re.fullmatch(r"([a-z0-9-]+)==([0-9.]+)  # (\S.*)", line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    return {match[1]: match[2] for match in found}
+
+
+def imported(folder: Path) -> set[str]:
+    """The packages that the files of a folder import, anywhere in them."""
+    names, own = set(), {path.stem for path in folder.rglob("*.py")} | {"course_utils"}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.split(".")[0])
+    outside = {PACKAGE_OF.get(name, name) for name in names - own - sys.stdlib_module_names}
+    return {name.lower().replace("_", "-") for name in outside}
+
+
+def test_every_line_is_an_exact_pin_with_its_purpose():
+    assert set(pins(LESSONS)).isdisjoint(pins(TESTS))
+    assert re.fullmatch(r"uv==[0-9.]+", UV)
+
+
+@pytest.mark.parametrize(
+    ("folder", "files"), [("course_utils", [LESSONS]), ("notebooks", [LESSONS]), ("tests", [LESSONS, TESTS])]
+)
+def test_what_is_imported_is_pinned(folder, files):
+    pinned = {name for file in files for name in pins(file)}
+    needed = {COMES_WITH.get(name, name) for name in imported(ROOT / folder)} - {"uv"}
+    assert needed <= pinned
+    assert folder == "notebooks" or needed, "a folder without imports would prove nothing"
+
+
+def test_this_environment_has_the_pinned_versions():
+    wanted = {**pins(LESSONS), **pins(TESTS)}
+    wanted.pop("setuptools")  # only builds the package
+    found = {name: metadata.version(name).split("+")[0] for name in wanted}
+    assert found == wanted
+
+
+def test_the_package_says_the_same_of_itself():
+    text = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, tool = text["project"], text["tool"]
+    low, high = SUPPORTED[0], SUPPORTED[-1]
+    assert project["requires-python"] == f">={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"
+    assert tool["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+    assert tool["jupytext"]["formats"] == {"notebooks/": "ipynb", "notebooks/source/": "py:percent"}
+
+
+def test_conda_and_binder_agree_with_requirements():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    binder = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text(encoding="utf-8"))
+    assert conda["name"] == binder["name"] == "transfer-learning-course"
+    python, pip, installs = conda["dependencies"]
+    assert (python, pip) == tuple(binder["dependencies"])  # Binder's packages come in postBuild
+    assert tuple(map(int, python.removeprefix("python=").split("."))) in SUPPORTED
+    assert installs == {"pip": ["-r requirements.txt", "-e ."]}  # so no version can differ
+    post_build = (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
+    assert post_build.splitlines()[-1] == "python -m course_utils setup"
+
+
+@pytest.mark.parametrize("name", ["binder/environment.yml", "binder/postBuild", "binder/start", ".ci/run"])
+def test_what_binder_and_ci_run_are_real_files_that_may_run(name):
+    path = ROOT / name
+    assert path.is_file() and not path.is_symlink()
+    if path.suffix != ".yml":
+        assert path.read_bytes().startswith(b"#!/bin/bash\n")
+        assert os.name == "nt" or os.access(path, os.X_OK)
+
+
+def test_binder_starts_with_one_thread(tmp_path):
+    if os.name == "nt":
+        pytest.skip("Binder's scripts are for Linux")
+    env = {"PATH": os.environ["PATH"]}
+    show = "import os; print(os.environ['OMP_NUM_THREADS'])"
+    command = [ROOT / "binder" / "start", sys.executable, "-c", show]
+    assert subprocess.check_output(command, env=env, text=True).strip() == "1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="CI's script is for Linux and macOS")
+@pytest.mark.parametrize("data", [True, False])
+def test_ci_runs_the_command_of_the_readme_and_fails_as_it_does(tmp_path, data):
+    clone, programs = tmp_path / "clone", tmp_path / "bin"
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
+    programs.mkdir()
+    python3 = 'echo "python3 $*, data: ${COURSE_DATA_DIR##*/}"; exit 3'
+    for name, script in (("chromium", "exit 0"), ("python3", python3)):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    if data:
+        (tmp_path / "shared" / "data").mkdir(parents=True)
+    env = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "CI": "true"}
+    words = ["bash", clone / ".ci" / "run"]
+    done = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    command = "python3 -m course_utils test"
+    assert done.stdout == f"{command}, data: {'data' if data else ''}\n"
+    assert done.returncode == 3
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("python", "platform"),
+    [
+        ("3.12", "x86_64-manylinux_2_28"),
+        ("3.13", "x86_64-manylinux_2_28"),
+        ("3.12", "aarch64-apple-darwin"),
+        ("3.13", "x86_64-pc-windows-msvc"),
+    ],
+)
+def test_other_pythons_and_systems_have_all_the_pinned_wheels(python, platform, tmp_path):
+    uv = pytest.importorskip("uv", reason="uv does the dry run").find_uv_bin()
+    words = [uv, "pip", "compile", "-q", "--only-binary", ":all:", "--python-version", python]
+    words += ["--python-platform", platform, LESSONS, TESTS, "-o", tmp_path / "resolved.txt"]
+    once = {"UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10", "MACOSX_DEPLOYMENT_TARGET": "14.0"}
+    done = subprocess.run(words, env={**os.environ, **once}, capture_output=True, text=True, cwd=tmp_path)
+    if done.returncode and "No solution found" not in done.stderr:
+        pytest.skip(f"The package index is out of reach: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    resolved = (tmp_path / "resolved.txt").read_text(encoding="utf-8")
+    assert f"torch=={pins(LESSONS)['torch']}\n" in resolved
+
+
+def test_the_code_is_clean():
+    words = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "."]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_public_name_is_found_and_none_is_loaded_before():
+    code = "import sys, course_utils; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    for name in course_utils.__all__:
+        assert getattr(course_utils, name).__module__.startswith("course_utils."), name
+    assert set(course_utils.__all__) <= set(dir(course_utils))
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        course_utils.fitt  # noqa: B018
