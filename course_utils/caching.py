@@ -47,9 +47,7 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
             "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
         ) from error
     if (arrays := _read(entry)) is None:
-        raise DataUnavailable(
-            f"{entry} cannot be read back after writing.\nDelete that folder and try again."
-        )
+        raise DataUnavailable(f"{entry} cannot be read back after writing.\nDelete that folder and try again.")
     return arrays
 
 

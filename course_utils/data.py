@@ -73,9 +73,7 @@ def available() -> dict[str, str]:
     places = dict.fromkeys(SHIPPED, "in the installed packages")
     for name, path in (("ants_bees", photographs.find_ants_bees()), ("tiles", photographs.find_tiles())):
         if path is not None:
-            places[name] = (
-                "downloaded" if path.is_relative_to(cache_dir()) else f"COURSE_DATA_DIR: {path.name}"
-            )
+            places[name] = "downloaded" if path.is_relative_to(cache_dir()) else f"COURSE_DATA_DIR: {path.name}"
     places.update({name: "downloaded" for name in NOT_COMPARED if photographs.has_oxford(name)})
     return {name: places.get(name) or f"not here: {photographs.HOW_TO_GET[name]}" for name in NAMES}
 
@@ -124,9 +122,7 @@ def _faces(size: int) -> tuple[list[str], Examples, Examples]:
     grey = skimage.data.lfw_subset().astype(np.float64) * 255  # 100 faces, then 100 other pieces
     (x, y), test = _fifth(grey, np.repeat([0, 1], 100), size)
     (native, _), (native_test, _) = _fifth(grey, np.repeat([0, 1], 100), grey.shape[1])
-    copies = {
-        j for _, j, _ in matches(thumbnails(native_test), thumbnails(native))
-    }  # plain pieces look the same
+    copies = {j for _, j, _ in matches(thumbnails(native_test), thumbnails(native))}  # plain pieces look the same
     kept = [k for k in range(len(y)) if k not in copies]
     return ["face", "other"], (x[kept], y[kept]), test
 

@@ -78,9 +78,7 @@ def _reason(error: Exception, name: str) -> str:
         return "HEIC, save it as JPEG" if heic else "not a picture"
     if isinstance(error, (PermissionError, FileNotFoundError)):
         return "cannot be opened"
-    return (
-        "damaged or cut off" if isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile)) else "damaged"
-    )
+    return "damaged or cut off" if isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile)) else "damaged"
 
 
 def _reorder(path: Path, order: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import queue
 import shutil
 import tempfile
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -30,9 +31,7 @@ def cache_dir() -> Path:
     one among the system's temporary files takes its place.
     """
     named = os.environ.get("COURSE_CACHE_DIR")
-    path = (
-        REPOSITORY / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
-    )
+    path = REPOSITORY / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
     spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
     for folder in (path, spare):
         try:
@@ -89,6 +88,8 @@ def ask(url: str, what: str) -> http.client.HTTPResponse:
         if not isinstance(answer, Exception):
             return answer
         _silent[url] = str(getattr(answer, "reason", answer)) or type(answer).__name__
+        if isinstance(answer, urllib.error.HTTPError):  # an answer all the same, with a connection to give back
+            answer.close()
     raise DataUnavailable(
         f"{what} is not on this machine, and {urllib.parse.urlsplit(url).netloc} did not send it "
         f"({_silent[url]}).\n"

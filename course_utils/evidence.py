@@ -43,6 +43,11 @@ class Fewer(NamedTuple):
     largest: int
     accuracy: float
 
+    def __str__(self) -> str:
+        """The factor with its interval, in words."""
+        upper = f"to {self.high:.0f}" if np.isfinite(self.high) else "or more, beyond the sizes measured"
+        return f"{self.factor:.0f} times fewer (95 % interval {self.low:.0f} {upper})"
+
 
 def times_fewer(table: pd.DataFrame, method: str, control: str) -> Fewer:
     """Read off how many examples a class `method` needs to match `control` at its largest size.

@@ -33,9 +33,7 @@ class _Layout:
     loose: list[str]  # files in no class folder
 
 
-def task_from_folder(
-    path: str | Path, per_class: int | None = None, seed: int = 0, image_size: int = 64
-) -> Task:
+def task_from_folder(path: str | Path, per_class: int | None = None, seed: int = 0, image_size: int = 64) -> Task:
     """Your pictures as a task: `path` is a folder (or a zip of one) with a folder of pictures for each class.
 
     With folders `train/` and `test/` of those, they are the split, and `val/` joins the training pictures;
@@ -136,9 +134,7 @@ def _problems(archive: Archive, layout: _Layout, arrays: Arrays) -> list[str]:
     problems = []
     if (why != "").any():
         listed = [f"{names[k]} ({why[k]})" for k in np.flatnonzero(why != "")]
-        problems.append(
-            f"{len(listed)} of {len(names)} files cannot be read and are left out: {show_some(listed)}."
-        )
+        problems.append(f"{len(listed)} of {len(names)} files cannot be read and are left out: {show_some(listed)}.")
     if layout.loose:
         problems.append(
             f"{len(layout.loose)} files lie in no class folder and are left out: {show_some(layout.loose)}."

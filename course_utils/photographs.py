@@ -55,9 +55,7 @@ def ants_bees(size: int, crop: str = "centre") -> tuple[Examples, Examples]:
     """The training pictures, and for testing the data set's own `val/`: (x, y) each, classes `ANTS_BEES`."""
     path = find_ants_bees() or download(ANTS_BEES_URL, _fetched_ants_bees(), "ants_bees", _check_ants_bees)
     archive = Archive(path)
-    pattern = re.compile(
-        r"(train|val)/(ants|bees)/(?!imageNotFound\.gif$)[^/]+"
-    )  # a placeholder, not a photograph
+    pattern = re.compile(r"(train|val)/(ants|bees)/(?!imageNotFound\.gif$)[^/]+")  # a placeholder, not a photograph
     found = {name: match for name in archive.names if (match := pattern.fullmatch(name))}
     y = np.array([ANTS_BEES.index(match[2]) for match in found.values()], np.int64)
     test = np.array([match[1] == "val" for match in found.values()], bool)
@@ -82,16 +80,12 @@ def _check_ants_bees(path: Path) -> None:
     except (KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"a file is missing or damaged ({error})") from error
     if wrong:
-        raise ValueError(
-            f"{len(wrong)} of {len(sums)} files differ from the published ones, {wrong[0]} first"
-        )
+        raise ValueError(f"{len(wrong)} of {len(sums)} files differ from the published ones, {wrong[0]} first")
 
 
 def find_tiles() -> Path | None:
     """The zip or folder of magnetic tiles in `COURSE_DATA_DIR`, or None."""
-    return find_data(
-        "magnetic-tile-defects.zip", "magnetic-tile-defects", "Magnetic-tile-defect-datasets.-master"
-    )
+    return find_data("magnetic-tile-defects.zip", "magnetic-tile-defects", "Magnetic-tile-defect-datasets.-master")
 
 
 def tiles(size: int, crop: str = "squash") -> tuple[Examples, Examples]:
@@ -113,9 +107,7 @@ def tiles(size: int, crop: str = "squash") -> tuple[Examples, Examples]:
     found = {name: match for name in archive.names if (match := pattern.fullmatch(name))}
     y = np.array([TILES.index(match[1].lower()) for match in found.values()], np.int64)
     if len(np.unique(y)) < len(TILES):
-        raise _not_as_expected(
-            path, "folders MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven"
-        )
+        raise _not_as_expected(path, "folders MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven")
     groups = _tile_groups(archive, list(found), np.array([int(match[2]) for match in found.values()]))
     test = hold_out(y, list(found), groups)
     x = _decode_all(archive, list(found), size, crop)
@@ -127,9 +119,7 @@ def _tile_groups(archive: Archive, names: list[str], numbers: np.ndarray) -> np.
 
     def work_out(_: Path) -> Arrays:
         grey = decode(archive, names, 64, "squash")["x"][:, 0].astype(np.float32)
-        detail = np.stack([gaussian_filter(one, 1) - gaussian_filter(one, 5) for one in grey]).reshape(
-            len(names), -1
-        )
+        detail = np.stack([gaussian_filter(one, 1) - gaussian_filter(one, 5) for one in grey]).reshape(len(names), -1)
         detail -= detail.mean(1, keepdims=True)
         detail /= np.maximum(np.linalg.norm(detail, axis=1, keepdims=True), 1e-6)
         order = np.argsort(numbers)
@@ -169,9 +159,7 @@ def oxford(name: str, size: int) -> tuple[list[str], Examples, Examples]:
         parts["test"] = [_torchvision(name, "test")]
         arrays = {"classes": np.array(parts["test"][0].classes)}
         for part, sets in parts.items():
-            rows = [
-                (to_square(p.convert("RGB"), size), y) for s in sets for p, y in tqdm(s, name, leave=False)
-            ]
+            rows = [(to_square(p.convert("RGB"), size), y) for s in sets for p, y in tqdm(s, name, leave=False)]
             arrays[f"{part}_x"] = np.stack([x for x, _ in rows])
             arrays[f"{part}_y"] = np.array([y for _, y in rows], np.int64)
         return arrays

@@ -77,9 +77,7 @@ def _settings(label: str, part: str, c: int, count: int) -> dict[str, np.ndarray
     rng = np.random.default_rng([int(label == "font"), int(part == "test"), c])
     ground = rng.uniform(0, 255, count)
     contrast = rng.uniform(70, 200, count)
-    sign = np.where(
-        ground + contrast > 255, -1, np.where(ground - contrast < 0, 1, rng.choice([-1, 1], count))
-    )
+    sign = np.where(ground + contrast > 255, -1, np.where(ground - contrast < 0, 1, rng.choice([-1, 1], count)))
     return {
         "other": rng.uniform(size=count),
         "height": rng.uniform(0.48, 0.74, count),

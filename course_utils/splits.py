@@ -53,9 +53,7 @@ class Task:
         )
 
 
-def draw(
-    y: np.ndarray, per_class: int | None, seed: int, classes: Sequence[str]
-) -> tuple[np.ndarray | None, str]:
+def draw(y: np.ndarray, per_class: int | None, seed: int, classes: Sequence[str]) -> tuple[np.ndarray | None, str]:
     """The positions of `per_class` examples of each class, drawn by `seed`, in ascending order; and a notice.
 
     Draws of one seed are nested: those of 5 are among those of 10. None means all (and so does the answer
@@ -76,9 +74,7 @@ def draw(
         shuffled = np.random.default_rng([seed, c]).permutation(np.flatnonzero(y == c))
         picked.append(shuffled[:per_class])
     small = [f"{classes[c]} ({counts[c]})" for c in np.flatnonzero(counts < per_class)]
-    notice = (
-        f"Fewer than {per_class} training examples, so all are taken: {', '.join(small)}." if small else ""
-    )
+    notice = f"Fewer than {per_class} training examples, so all are taken: {', '.join(small)}." if small else ""
     return np.sort(np.concatenate(picked)), notice
 
 
@@ -94,14 +90,8 @@ def check_size(image_size: int | None) -> None:
     """`BadData` unless `image_size` is None or a whole number of pixels from 8 to 1024."""
     if image_size is None:
         return
-    if (
-        isinstance(image_size, bool)
-        or not isinstance(image_size, (int, np.integer))
-        or not 8 <= image_size <= 1024
-    ):
-        raise BadData(
-            f"image_size={image_size!r} is not possible.\nGive a whole number of pixels from 8 to 1024."
-        )
+    if isinstance(image_size, bool) or not isinstance(image_size, (int, np.integer)) or not 8 <= image_size <= 1024:
+        raise BadData(f"image_size={image_size!r} is not possible.\nGive a whole number of pixels from 8 to 1024.")
 
 
 def say(text: str) -> None:
@@ -146,9 +136,7 @@ def assemble(
     else:
         split = Split(x, y) if chosen is None else Split(x[chosen], y[chosen])
     notices = " ".join(filter(None, (notice, fewer)))
-    return Task(
-        name, list(classes), split, Split(test[0], np.asarray(test[1], np.int64)), photographs, notices
-    )
+    return Task(name, list(classes), split, Split(test[0], np.asarray(test[1], np.int64)), photographs, notices)
 
 
 def hold_out(y: np.ndarray, keys: Sequence[str], groups: np.ndarray | None = None) -> np.ndarray:

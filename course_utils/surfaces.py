@@ -112,9 +112,7 @@ def _smooth_mask(size: int, lines: list[np.ndarray], width: float) -> np.ndarray
     canvas = Image.new("L", (4 * size, 4 * size))
     pen = ImageDraw.Draw(canvas)
     for points in lines:
-        pen.line(
-            [tuple(p) for p in (points * 4 * size).tolist()], 255, max(1, round(4 * width * size)), "curve"
-        )
+        pen.line([tuple(p) for p in (points * 4 * size).tolist()], 255, max(1, round(4 * width * size)), "curve")
     return np.asarray(canvas.reduce(4), np.float32) / 255
 
 

@@ -91,9 +91,7 @@ def _read(path: Path, label: str) -> tuple[_Table, list[str]]:
     for row, line in rows:
         if len(row) != len(header):
             raise _broken(path, line, f"has {len(row)} columns, the first line {len(header)}")
-    values = np.array([[value.strip() for value in row] for row, _ in rows[1:]], object).reshape(
-        -1, len(header)
-    )
+    values = np.array([[value.strip() for value in row] for row, _ in rows[1:]], object).reshape(-1, len(header))
     lines = np.array([line for _, line in rows[1:]], int)
     return _Table(path, {name: values[:, k] for k, name in enumerate(header)}, lines), notices
 

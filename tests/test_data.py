@@ -147,9 +147,7 @@ def test_training_and_test_letters_are_drawn_from_what_is_kept_apart(label, monk
     drawn, blank = {"train": set(), "test": set()}, np.zeros((8, 8), np.uint8)
     for part, pairs in drawn.items():
         with monkeypatch.context() as patch:
-            patch.setattr(
-                rendering, "_draw", lambda font, letter, *_, p=pairs: p.add((font, letter)) or blank
-            )
+            patch.setattr(rendering, "_draw", lambda font, letter, *_, p=pairs: p.add((font, letter)) or blank)
             classes = len(rendering.letter_classes(label))
             rendering.draw_letters(label, part, np.arange(classes * rendering.COUNT[part]), 8)
     kept_apart = 0 if label == "letter" else 1  # fonts, or letters
@@ -158,11 +156,7 @@ def test_training_and_test_letters_are_drawn_from_what_is_kept_apart(label, monk
     if label == "letter":
         assert sides[1] == set(rendering.UNSEEN_FONTS) and len({x for _, x in drawn["test"]}) == 26
     else:
-        assert (
-            {font for font, _ in drawn["train"]}
-            == {font for font, _ in drawn["test"]}
-            == set(rendering.FONTS)
-        )
+        assert {font for font, _ in drawn["train"]} == {font for font, _ in drawn["test"]} == set(rendering.FONTS)
 
 
 def test_every_font_has_every_capital():
@@ -201,9 +195,7 @@ def test_fonts_are_classes_too(warm_cache):
 def test_the_two_sides_of_a_photograph_share_no_column(make, monkeypatch):
     """Each photograph is replaced by one whose brightness is its column, with a little noise."""
     noise = np.random.default_rng(0).integers(-8, 9, (200, 500))
-    ramp = Image.fromarray(np.clip(np.linspace(20, 230, 500)[None] + noise, 0, 255).astype(np.uint8)).convert(
-        "RGB"
-    )
+    ramp = Image.fromarray(np.clip(np.linspace(20, 230, 500)[None] + noise, 0, 255).astype(np.uint8)).convert("RGB")
     monkeypatch.setattr(surfaces, "_photograph", lambda name: ramp)
     monkeypatch.setattr(surfaces, "TEXTURES_COUNT", {"train": 30, "test": 30})
     monkeypatch.setattr(surfaces, "DEFECTS_COUNT", {"train": (40, 0), "test": (40, 0)})
@@ -288,10 +280,7 @@ def test_chains_of_pairs_are_one_group():
 def noisy(count, side, seed=0):
     """Smooth random pictures, each unlike the others, as photographs are."""
     rng = np.random.default_rng(seed)
-    out = [
-        Image.fromarray(rng.integers(0, 256, (7, 7, 3), np.uint8)).resize((side, side), 3)
-        for _ in range(count)
-    ]
+    out = [Image.fromarray(rng.integers(0, 256, (7, 7, 3), np.uint8)).resize((side, side), 3) for _ in range(count)]
     return np.stack([np.asarray(one).transpose(2, 0, 1) for one in out])
 
 
@@ -299,11 +288,7 @@ def noisy(count, side, seed=0):
 def test_copies_of_any_size_brightness_and_contrast_match(side):
     big, rng = noisy(30, 64), np.random.default_rng(1)
     copies = [Image.fromarray(one.transpose(1, 2, 0)).resize((side, side), 3) for one in big]
-    other = (
-        np.stack([np.asarray(c).transpose(2, 0, 1) for c in copies]) * 0.5
-        + 40
-        + rng.normal(0, 4, (30, 1, 1, 1))
-    )
+    other = np.stack([np.asarray(c).transpose(2, 0, 1) for c in copies]) * 0.5 + 40 + rng.normal(0, 4, (30, 1, 1, 1))
     found = matches(thumbnails(big), thumbnails(other.astype(np.uint8)))
     assert {(i, j) for i, j, _ in found} == {(k, k) for k in range(30)} and min(r for *_, r in found) > 0.97
 
@@ -342,9 +327,7 @@ def test_blocks_change_nothing_and_a_limit_stops_the_search(monkeypatch):
 def jpeg(number, ending="jpg"):
     buffer = io.BytesIO()
     blocks = np.random.default_rng(number).integers(0, 256, (5, 6, 3), np.uint8)
-    Image.fromarray(blocks).resize((60, 50), 0).save(
-        buffer, {"jpg": "JPEG", "jpeg": "JPEG"}.get(ending, ending)
-    )
+    Image.fromarray(blocks).resize((60, 50), 0).save(buffer, {"jpg": "JPEG", "jpeg": "JPEG"}.get(ending, ending))
     return buffer.getvalue()
 
 
@@ -485,9 +468,7 @@ def test_a_bad_download_is_refused_and_leaves_nothing(official, tmp_path, damage
 
 def test_a_download_cut_off_half_way_is_refused(official, tmp_path, monkeypatch):
     whole = official.stat().st_size
-    monkeypatch.setattr(
-        downloads.shutil, "copyfileobj", lambda source, file: file.write(source.read(whole // 2))
-    )
+    monkeypatch.setattr(downloads.shutil, "copyfileobj", lambda source, file: file.write(source.read(whole // 2)))
     with pytest.raises(DataUnavailable, match="bytes arrived"):
         load_task("ants_bees")
     assert left_over(tmp_path) == []
@@ -495,9 +476,7 @@ def test_a_download_cut_off_half_way_is_refused(official, tmp_path, monkeypatch)
 
 def test_the_shipped_list_names_every_file_of_the_download():
     lines = photographs.ANTS_BEES_SUMS.read_text().splitlines()
-    assert len(lines) == 398 and all(
-        re.fullmatch(r"[0-9a-f]{64}  hymenoptera_data/.+", line) for line in lines
-    )
+    assert len(lines) == 398 and all(re.fullmatch(r"[0-9a-f]{64}  hymenoptera_data/.+", line) for line in lines)
 
 
 @pytest.mark.skipif(not HAS["ants_bees"], reason="the ants-and-bees photographs are not on this machine")

@@ -163,10 +163,7 @@ def test_every_mode_comes_out_in_the_same_colours(tmp_path):
         options = {"lossless": True} if ending == "webp" else {}
         assert np.array_equal(stored(plain, tmp_path / f"a.{ending}", **options), want), ending
     grey = stored(plain.convert("L"), tmp_path / "grey.png")
-    assert (
-        np.array_equal(grey[0], grey[1])
-        and np.abs(grey[0] - read_picture_of(plain.convert("L"))[0]).max() == 0
-    )
+    assert np.array_equal(grey[0], grey[1]) and np.abs(grey[0] - read_picture_of(plain.convert("L"))[0]).max() == 0
 
 
 def read_picture_of(picture):
@@ -224,9 +221,7 @@ def test_the_middle_is_cut_and_shrinking_smooths(tmp_path):
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than the small picture can show: it has to come out grey
     for name in ("stripes.png", "stripes.jpg"):
-        grey = stored(
-            Image.fromarray(stripes), tmp_path / name, **({"quality": 100} if "jpg" in name else {})
-        )
+        grey = stored(Image.fromarray(stripes), tmp_path / name, **({"quality": 100} if "jpg" in name else {}))
         assert abs(float(grey.mean()) - 127.5) < 2 and grey.std() < 3
 
 
@@ -473,9 +468,7 @@ def test_rows_without_text_or_label_are_left_out_in_one_warning(tmp_path):
     path = table(tmp_path / "t.csv", [*ROWS, ",spam", "no label,", "  ,ham"])
     with pytest.warns(UserWarning) as caught:
         task = task_from_csv(path)
-    assert [str(w.message) for w in caught] == [
-        "3 rows have no text or no label and are left out: line 42, 43, 44."
-    ]
+    assert [str(w.message) for w in caught] == ["3 rows have no text or no label and are left out: line 42, 43, 44."]
     assert len(task.train) + len(task.test) == 40
 
 
