@@ -99,7 +99,7 @@ def accuracy_against_examples(
     ax.set_xscale("log")
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    ax.set(xlim=(sizes[0] * 0.72, sizes[-1] * 1.45), xlabel="photographs a class to learn from (log scale)")
+    ax.set(xlim=(sizes[0] * 0.72, sizes[-1] * 1.45), xlabel="training photographs of each class (log scale); bars: 95 % intervals over seeds")
     ax.set_ylabel("accuracy on the test photographs")
     if chance is not None:
         ax.axhline(chance, color=GREY, ls=":", lw=1.5, zorder=0)
@@ -161,7 +161,7 @@ def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
     )
     _note(
         ax,
-        f"as good with {fewer.factor:.0f} times fewer",
+        f"as good with {fewer.factor:.0f} times fewer ({fewer.low:.0f} at least)",
         (np.sqrt(fewer.examples * fewer.largest), fewer.accuracy),
         (0, 7),
         ha="center",
@@ -169,7 +169,7 @@ def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
         fontsize=15,
         color=INK,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        zorder=4,
+        zorder=1.5,
     )
     for examples in (fewer.examples, fewer.largest):
         ax.plot([examples] * 2, [bottom, fewer.accuracy], color=INK, lw=1.2, ls=(0, (3, 3)), zorder=1)
@@ -215,7 +215,7 @@ def race(live: dict[str, pd.DataFrame], stored: pd.DataFrame) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.3), layout="constrained", width_ratios=(3, 2))
     smooth = {strategy: table["loss"].rolling(10, min_periods=1).mean() for strategy, table in live.items()}
-    heights = _apart({strategy: curve.iloc[-1] for strategy, curve in smooth.items()}, 0.05)
+    heights = _apart({strategy: max(0.03, curve.iloc[-1]) for strategy, curve in smooth.items()}, 0.05)
     for row, (strategy, table) in enumerate(live.items()):
         name, colour, marker = LOOKS[strategy]
         left.plot(table["step"], smooth[strategy], color=colour, lw=2.5)

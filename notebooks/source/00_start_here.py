@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 00 · Start here: how many photographs do you need? · 16 min
+# # 00 · Start here: how many photographs do you need? · 13 min
 #
 # People say: *"with transfer learning you need 10 to 100 times fewer labels."* Is it so, and what could it mean
 # for your own pictures? In this lesson you see it measured, watch a race, and try a folder of yours.
@@ -47,16 +47,7 @@ diagrams.the_words()
 task = load_task("ants_bees", per_class=10, seed=0, image_size=48, fallback="textures")
 task
 
-# %%
-shown = [*range(4), *range(10, 14)]
-plots.picture_grid(task.train.x[shown], [task.classes[k] for k in task.train.y[shown]], columns=8)
-
 # %% [markdown]
-# <details><summary>The pictures in words</summary>
-# Eight small photographs with their class above: four of ants, four of bees. At 48 pixels the insects are blurred
-# but can be told apart, mostly by colour and shape.
-# </details>
-#
 # Our backbone is PhotoNet, a small network that comes with this course. It was trained on 99,000 photographs of
 # 199 kinds of things. Bees were left out, and so was every picture that is also in our test.
 #
@@ -124,7 +115,7 @@ print(f"transfer - from scratch, 4 x the updates: {gap.mean:+.2f}, 95 % interval
 # does transfer save?", for this source, this target and this network. It is not a constant of nature: the lessons
 # that follow show what makes it longer, shorter, or turns it round.
 #
-# ## The race · 4 min
+# ## The race · 1 min
 #
 # Now live, with ten photographs a class and 100 updates for each of three ways to train:
 #
@@ -225,8 +216,8 @@ plots.picture_grid(mine.train.x[doubtful], titles)
 # %% [markdown]
 # <details><summary>The pictures in words</summary>
 # Twelve photographs, each with its label, a question mark and the chance that the head gives to that label, all
-# close to zero. Among the ants and bees they are mostly pictures in which the insect is tiny, cut off, or oddly
-# coloured.
+# close to zero. Among the ants and bees there are ants on flowers and bees on bare ground, close-ups, and pictures in
+# which one hardly finds the insect.
 # </details>
 #
 # ## Kinds of transfer · 1 min
