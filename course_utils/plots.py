@@ -99,7 +99,8 @@ def accuracy_against_examples(
     ax.set_xscale("log")
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    ax.set(xlim=(sizes[0] * 0.72, sizes[-1] * 1.45), xlabel="training photographs of each class (log scale); bars: 95 % intervals over seeds")
+    ax.set_xlim(sizes[0] * 0.72, sizes[-1] * 1.45)
+    ax.set_xlabel("training photographs of each class (log scale); bars: 95 % intervals over seeds")
     ax.set_ylabel("accuracy on the test photographs")
     if chance is not None:
         ax.axhline(chance, color=GREY, ls=":", lw=1.5, zorder=0)
