@@ -162,8 +162,8 @@ def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
     )
     _note(
         ax,
-        f"as good with {fewer.factor:.0f} times fewer ({fewer.low:.0f} at least)",
-        (np.sqrt(fewer.examples * fewer.largest), fewer.accuracy),
+        f"{fewer.factor:.0f} times fewer ({fewer.low:.0f} at least)",
+        (1.15 * np.sqrt(fewer.examples * fewer.largest), fewer.accuracy),
         (0, 7),
         ha="center",
         weight="bold",

@@ -85,11 +85,6 @@ labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
 plots.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153)
 
-# %%
-print(f"On this test set, transfer from {fewer.examples:.0f} photographs a class is as good as training from scratch")
-print(f"on {fewer.largest}: {fewer}.")
-print(f"You said: {my_prediction or 'nothing yet'}.")
-
 # %% [markdown]
 # <details><summary>The figure in words</summary>
 # Accuracy on the test photographs against photographs a class, from 2 to 120, on a logarithmic axis. The line for
@@ -97,7 +92,13 @@ print(f"You said: {my_prediction or 'nothing yet'}.")
 # the lower line, at 120 a class, and points left until it meets the line for transfer. Small piles of photographs
 # stand at its two ends, a tall one and a low one.
 # </details>
-#
+
+# %%
+print(f"On this test set, transfer from {fewer.examples:.0f} photographs a class is as good as training from scratch")
+print(f"on {fewer.largest}: {fewer}.")
+print(f"You said: {my_prediction or 'nothing yet'}.")
+
+# %% [markdown]
 # Is the race fair? Perhaps random weights only need more time. So here is the comparison that we wrote down before the
 # experiment ran, our **primary claim**: at ten photographs a class, transfer against training from scratch with *four
 # times* the updates.
