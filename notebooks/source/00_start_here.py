@@ -14,7 +14,8 @@
 # </details>
 
 # %%
-from course_utils import describe, diagrams, evaluate, extract, fit, load_model, load_results, load_task, plots
+from course_utils import (describe, diagrams, evaluate, extract, fit,
+                          load_model, load_results, load_task, plots)
 
 # %% [markdown]
 # ## The words · 1 min
@@ -94,8 +95,8 @@ plots.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153)
 # </details>
 
 # %%
-print(f"On this test set, transfer from {fewer.examples:.0f} photographs a class is as good as training from scratch")
-print(f"on {fewer.largest}: {fewer}.")
+print(f"On this test set, transfer from {fewer.examples:.0f} photographs a class is as good")
+print(f"as training from scratch on {fewer.largest}: {fewer}.")
 print(f"You said: {my_prediction or 'nothing yet'}.")
 
 # %% [markdown]
@@ -107,7 +108,8 @@ print(f"You said: {my_prediction or 'nothing yet'}.")
 ten = runs[(runs.per_class == 10) & (runs.seed < 10)]
 wide = ten.pivot(index="seed", columns=["strategy", "steps"], values="accuracy")
 gap = mean_interval(wide["feature_extraction", 100] - wide["from_scratch", 400])
-print(f"transfer - from scratch, 4 x the updates: {gap.mean:+.2f}, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}")
+print(f"transfer - from scratch with 4 x the updates: {gap.mean:+.2f}")
+print(f"95 % interval {gap.low:+.2f} to {gap.high:+.2f}")
 
 # %% [markdown]
 # The interval lies above zero: the claim **holds**, and time was not the trouble.
@@ -129,9 +131,11 @@ from course_utils.studies import tuned_rate
 
 live, scores = {}, {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
-    model = load_model("photonet", len(task.classes), pretrained=strategy != "from_scratch", seed=0)
+    pretrained = strategy != "from_scratch"
+    model = load_model("photonet", len(task.classes), pretrained=pretrained, seed=0)
     rate = tuned_rate(strategy, steps=100)
-    live[strategy] = fit(model, task, strategy, lr=rate, steps=100, batch_size=16, seed=0, augment=False).table
+    history = fit(model, task, strategy, lr=rate, steps=100, batch_size=16, augment=False)
+    live[strategy] = history.table
     scores[strategy] = evaluate(model, task.test)
 scores
 
@@ -153,7 +157,8 @@ plots.race(live, runs[(runs.per_class == 10) & (runs.steps == 100)])
 # Who won, feature extraction or fine-tuning? Each dot below is one seed: the same twenty photographs for both.
 
 # %%
-plots.seeds_as_dots(runs[(runs.per_class == 10) & (runs.steps == 100)], "feature_extraction", "fine_tuning")
+race = runs[(runs.per_class == 10) & (runs.steps == 100)]
+plots.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -200,7 +205,7 @@ folds = StratifiedKFold(5, shuffle=True, random_state=0)
 chances = cross_val_predict(head, features, mine.train.y, cv=folds, method="predict_proba")
 right = int((chances.argmax(1) == mine.train.y).sum())
 low, high = binomtest(right, len(mine.train)).proportion_ci(method="wilson")
-print(f"{len(mine.train)} pictures: expect {low:.2f} to {high:.2f} of new pictures of this kind to be right.")
+print(f"{len(mine.train)} pictures. Of new ones of this kind, expect {low:.2f} to {high:.2f} to be right.")
 
 # %% [markdown]
 # That range is for pictures taken like these. New cameras, places or seasons can do worse.
