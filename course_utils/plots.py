@@ -162,7 +162,7 @@ def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
     )
     _note(
         ax,
-        f"{fewer.factor:.0f} times fewer ({fewer.low:.0f} at least)",
+        f"{fewer.factor:.0f} times fewer (95 %: {fewer.low:.0f} or more)",
         (1.15 * np.sqrt(fewer.examples * fewer.largest), fewer.accuracy),
         (0, 7),
         ha="center",
