@@ -30,7 +30,7 @@ COMMANDS = {  # what it does; what further words may be
     "test": ("run every test and every notebook", "--all for slow ones too; options of pytest, as -k data"),
     "build": ("execute notebooks/source into notebooks", "lesson numbers, as 00 01; all if none"),
     "pretrain": ("train PhotoNet, or measure the one that ships", "--data ZIP --out FILE, or --evaluate"),
-    "recompute": ("compute stored results again", "names of experiments, as lesson00; all if none"),
+    "recompute": ("compute stored results again", "names of experiments, as lesson00; --list says what is stale"),
     "doctor": ("tell what this machine has; exit 1 if something needed is missing", ""),
 }
 STARTS = {  # the module that carries it out, with its first words
@@ -40,7 +40,7 @@ STARTS = {  # the module that carries it out, with its first words
     "test": "pytest -n2 --dist=loadfile",
     "build": "course_utils.notebooks build",
     "pretrain": "course_utils.pretraining",
-    "recompute": "course_utils.experiments",
+    "recompute": "course_utils.recompute",
     "doctor": "course_utils.doctor",
 }
 

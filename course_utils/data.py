@@ -26,7 +26,9 @@ from .pictures import matches, thumbnails, to_square
 from .splits import Examples, Split, Task, assemble, check_size, hold_out, say
 from .tables import task_from_csv
 
-__all__ = ["Split", "Task", "all_task_images", "available", "load_task", "task_from_csv", "task_from_folder"]
+__all__ = [
+    "Split", "Task", "all_task_images", "available", "load_task", "pool_task", "task_from_csv", "task_from_folder",
+]  # fmt: skip
 
 SHIPPED = ("digits", "faces", "textures", "letters", "defects")
 DEFAULT_SIZE = {"digits": 32, "faces": 32, "letters": 32}  # the others: 64
@@ -66,6 +68,15 @@ def load_task(
         say(told)
         task = replace(task, notice=" ".join(filter(None, (told, task.notice))))
     return task
+
+
+def pool_task(task: Task, per_class: int, seed: int) -> Task:
+    """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score."""
+    x, y = task.train.x, task.train.y
+    order = np.random.default_rng(seed).permutation(len(y))
+    train = np.concatenate([order[y[order] == k][:per_class] for k in range(len(task.classes))])
+    rest = order[~np.isin(order, train)][:1000]
+    return replace(task, train=Split(x[train], y[train]), test=Split(x[rest], y[rest]))
 
 
 def available() -> dict[str, str]:

@@ -1,39 +1,63 @@
 """Grids of settings and seeds: a row a run, stored as it finishes, resumed after a kill."""
 
-import argparse
-import csv
-import hashlib
 import itertools
 import os
-import platform
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
+from scipy import stats
 from tqdm.auto import tqdm
 
+from course_utils import storage
 from course_utils.errors import CourseError
-from course_utils.models import WEIGHTS
 
-RESULTS = WEIGHTS.parent.parent / "results"
+TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
 
 
 class Study(NamedTuple):
     """A declared experiment: its one primary claim is in the docstring of `function`, written before it ran.
 
-    `function(**run)` does one run, seed included, and returns a dict of results, `accuracy` among them. All
-    `runs` name the same settings. Change `version` when the set-up changes: rows of another one are stale.
+    `function(seed, **setting)` does one run and returns a dict of results, `accuracy` among them. All settings
+    of the `grid` name the same things. Raise `version` when the set-up changes: rows of another one are stale.
+    `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first.
     """
 
     function: Callable[..., dict]
-    runs: list[dict]
+    grid: list[dict]
+    seeds: Sequence[int]
+    minutes: float
     version: int = 1
+    needs: tuple[str, ...] = ()
+
+
+class SpotCheck(NamedTuple):
+    """One stored run done again: its `setting`, both accuracies, and the 99 % prediction interval of the stored."""
+
+    setting: dict
+    stored: float
+    accuracy: float
+    low: float
+    high: float
+    seconds: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether the new run could be one of the stored ones."""
+        return self.low <= self.accuracy <= self.high
+
+    def __str__(self) -> str:
+        """What was run, what came, and whether that fits."""
+        what = ", ".join(f"{name} {value}" for name, value in self.setting.items())
+        verdict = "inside" if self.inside else "OUTSIDE"
+        return (
+            f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
+            f"That is {verdict} the 99 % prediction interval of the stored runs, {self.low:.3f} to {self.high:.3f}."
+        )
 
 
 def grid_of(**choices: Iterable) -> list[dict]:
@@ -41,141 +65,133 @@ def grid_of(**choices: Iterable) -> list[dict]:
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
 
 
-def pack(correct: np.ndarray) -> str:
-    """Which test items were right, a bit each, as hexadecimal text."""
-    return np.packbits(np.asarray(correct, bool)).tobytes().hex()
+def run_grid(
+    function: Callable[..., dict], grid: list[dict], seeds: Sequence[int], name: str, version: int = 1
+) -> pd.DataFrame:
+    """Run what is missing and append each row to `data/results/NAME.csv` as it finishes.
 
+    Runs go side by side through joblib, each with one thread and float32; inside
+    `joblib.parallel_config(backend="dask")` they go to that cluster. Only this process writes. A line that a
+    kill cut short is dropped, and rows of another version or of other weights are replaced.
 
-def run_grid(study: Study, name: str) -> pd.DataFrame:
-    """Run what is missing of `study` and append each row to `data/results/NAME.csv` as it finishes.
-
-    Workers use one thread and float32; only this process writes. A line that a kill cut short is dropped, and
-    rows of another version are replaced.
+    Args:
+        function: `function(seed, **setting)` does one run and returns a dict, `accuracy` among it.
+        grid: settings, all of the same names, as from `grid_of`.
+        seeds: each setting is run with each of them.
+    Returns:
+        One row a run, sorted: the setting, the seed, the results, seconds, and what they were made with.
     """
-    path = RESULTS / f"{name}.csv"
-    rows, names = _stored(path, study.version), list(study.runs[0])
-    done = {_key(row, names) for row in rows.to_dict("records")}
-    missing = [run for run in study.runs if _key(run, names) not in done]
+    rows = storage.usable(name, version)
+    missing = _missing(rows, grid, seeds)
     if missing:
-        _rewrite(path, rows)
-        marks = _marks(study.version)
-        work = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator_unordered")
-        finished = work(joblib.delayed(_one)(study.function, run) for run in missing)
+        writer, marks = storage.Writer(name, rows), storage.marks(version)
+        work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
+        finished = work(joblib.delayed(_one)(function, run) for run in missing)
         for row in tqdm(finished, total=len(missing), desc=name):
-            _append(path, {**row, **marks})
-    return load_results(name, study.version)
+            writer.add({**row, **marks})
+    return storage.read(name)
 
 
-def load_results(name: str, version: int | None = None) -> pd.DataFrame:
+def run_study(study: Study, name: str) -> pd.DataFrame:
+    """`run_grid` of a declared study."""
+    return run_grid(study.function, study.grid, study.seeds, name, study.version)
+
+
+def missing_runs(study: Study, name: str) -> list[dict]:
+    """The runs of a study that are not stored, or only in another version or with other weights."""
+    return _missing(storage.usable(name, study.version), study.grid, study.seeds)
+
+
+def load_results(name: str) -> pd.DataFrame:
     """The stored rows of an experiment, sorted.
 
     Raises:
         CourseError: nothing is stored under that name, or rows of another version than the declared one.
     """
-    path = RESULTS / f"{name}.csv"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in RESULTS.glob("*.csv"))) or "nothing yet"
-        raise CourseError(f"No stored results {name!r}; there is {known}.\n{_remedy(name)}")
-    table = pd.read_csv(path)
-    if version is not None and set(table["version"]) != {version}:
+    table, study = storage.read(name), _studies().get(name)
+    if study and set(table["version"]) != {study.version}:
         raise CourseError(
             f"data/results/{name}.csv holds version {sorted(set(table['version']))}, "
-            f"and version {version} is needed.\n{_remedy(name)}"
+            f"and version {study.version} is needed.\n{storage.remedy(name)}"
         )
-    keys = [c for c in table.columns if c not in ("accuracy", "seconds", "correct", "commit", "machine")]
-    return table.sort_values(keys, kind="stable", ignore_index=True)
+    return table
 
 
-def _remedy(name: str) -> str:
-    return f"Run: python3 -m course_utils recompute {name}"
+def spot_check(name: str) -> SpotCheck:
+    """Do the cheapest stored run again, with its seed, and compare it with the runs of the same setting.
+
+    The 99 % prediction interval is Student's for one more run: mean ± t · s · √(1 + 1/n).
+
+    Raises:
+        CourseError: no such study, or no setting with five seeds or more whose accuracies differ.
+    """
+    if name not in _studies():
+        raise CourseError(f"There is no experiment {name!r}; there is {', '.join(_studies())}.")
+    study, table = _studies()[name], load_results(name)
+    keys = list(study.grid[0])
+    groups = table.groupby(keys)["accuracy"]
+    enough = table[(groups.transform("count") >= 5) & (groups.transform("std") > 0)]
+    if enough.empty:
+        raise CourseError(f"{name} has no setting with five seeds or more whose accuracies differ: nothing to check.")
+    row = enough.loc[enough["seconds"].idxmin()]
+    run = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in [*keys, "seed"]}
+    values = table.loc[(table[keys] == row[keys]).all(axis=1), "accuracy"]
+    again = _one(study.function, run)
+    low, high = _prediction_interval(values)
+    return SpotCheck(run, float(row["accuracy"]), again["accuracy"], low, high, again["seconds"])
 
 
-def _key(row: dict, names: list[str]) -> tuple:
-    """What identifies a run: its setting and its seed, as the CSV writes them."""
-    return tuple(f"{v:g}" if isinstance(v := row[name], int | float) else str(v) for name in names)
+def _prediction_interval(values: pd.Series) -> tuple[float, float]:
+    n = len(values)
+    half = stats.t.ppf(0.995, n - 1) * values.std() * np.sqrt(1 + 1 / n)
+    return float(values.mean() - half), float(values.mean() + half)
 
 
-def _one(function: Callable[..., dict], setting: dict) -> dict:
-    """One run in a worker: a thread, float32, its seconds."""
+def _studies() -> dict[str, Study]:
+    from course_utils.studies import STUDIES  # which are declared with this module's `Study`
+
+    return STUDIES
+
+
+def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list[dict]:
+    runs = [{**setting, "seed": seed} for setting in grid for seed in seeds]
+    done = {_key(row, runs[0]) for row in rows.to_dict("records")}
+    return [run for run in runs if _key(run, runs[0]) not in done]
+
+
+def _key(row: dict, names: Iterable[str]) -> tuple:
+    """What identifies a run: its setting and its seed, as numbers where they are numbers."""
+    return tuple(_number(row.get(name)) for name in names)
+
+
+def _number(value: object) -> object:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+@contextmanager
+def _plain_processor() -> Iterator[None]:
+    """Inside, one thread and float32, as in every stored run; outside, everything as before."""
     import torch
 
+    threads, precision = torch.get_num_threads(), os.environ.get("COURSE_PRECISION")
     torch.set_num_threads(1)
     os.environ["COURSE_PRECISION"] = "fp32"
-    start = time.perf_counter()
-    result = function(**setting)
-    return {**setting, **result, "seconds": round(time.perf_counter() - start, 2)}
-
-
-def _marks(version: int) -> dict:
-    """What every row carries besides its result: declared version, weights, library, machine, commit."""
-    import torch
-
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    answer = subprocess.run(git, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
-    return {
-        "version": version,
-        "weights": _weights(),
-        "torch": ".".join(torch.__version__.split(".")[:2]),
-        "machine": f"{platform.machine()} {os.cpu_count()} cores",
-        "commit": answer.stdout.strip(),
-    }
-
-
-def _weights() -> str:
-    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
-
-
-def _stored(path: Path, version: int) -> pd.DataFrame:
-    """The whole rows of this version that are stored so far."""
-    if not path.exists():
-        return pd.DataFrame()
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n") and line.count(",") == lines[0].count(",")]
-    rows = list(csv.DictReader(whole))
-    return pd.DataFrame([r for r in rows if (r["version"], r["weights"]) == (str(version), _weights())])
-
-
-def _rewrite(path: Path, rows: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if len(rows):
-        beside = path.with_suffix(".part")
-        rows.to_csv(beside, index=False, lineterminator="\n")
-        os.replace(beside, path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _append(path: Path, row: dict) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def _named(names: list[str]) -> Iterator[tuple[str, Study]]:
-    from course_utils.studies import STUDIES
-
-    for name in names or STUDIES:
-        if name not in STUDIES:
-            raise CourseError(f"There is no experiment {name!r}; there is {', '.join(STUDIES)}.")
-        yield name, STUDIES[name]
-
-
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python3 -m course_utils recompute", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which experiments (default: all)")
-    options = parser.parse_args(words)
     try:
-        for name, study in _named(options.names):
-            print(f"{name}: {len(run_grid(study, name))} rows stored.")
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if precision is None:
+            del os.environ["COURSE_PRECISION"]
+        else:
+            os.environ["COURSE_PRECISION"] = precision
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _one(function: Callable[..., dict], run: dict) -> dict:
+    """One run in a worker, and its seconds."""
+    with _plain_processor():
+        start = time.perf_counter()
+        result = function(**run)
+        return {**run, **result, "seconds": round(time.perf_counter() - start, 2)}

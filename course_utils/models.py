@@ -154,6 +154,30 @@ def load_model(name: str = "photonet", num_classes: int | None = None, pretraine
     return model.to(memory_format=torch.channels_last)
 
 
+def truncate(model: Model, stop: str, seed: int = 0) -> Model:
+    """The backbone of `model` up to the stage `stop`, sharing its weights, with a new head drawn by `seed`."""
+    names = model.names(stop=stop)
+    stages = OrderedDict((name, model.stages[name]) for name in names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            model.eval()
+            sample = model.encode(np.zeros((1, 3, 32, 32), np.uint8)).to(model.mean.device)
+            width = model.pool(model.run(model.prepare(sample), stop=stop)).shape[1]
+        head = nn.Linear(width, model.head.out_features)
+    statistics = (model.mean.flatten().tolist(), model.std.flatten().tolist())
+    return Model(model.name, stages, width, statistics, model.native_size, head, None, model.pretrained)
+
+
+def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:
+    """No backbone at all: a linear head on the normalised pixels of pictures of `size` px, a control."""
+    width = 3 * size * size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = nn.Linear(width, num_classes)
+    return Model("raw pixels", OrderedDict(pixels=nn.Flatten()), width, PHOTONET_STATISTICS, None, head)
+
+
 def _build(name: str, pretrained: bool) -> Model:
     from course_utils import libraries
 

@@ -1,20 +1,19 @@
 """The experiments whose rows the lessons quote; `python3 -m course_utils recompute NAME` runs one."""
 
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import cache
 
-import numpy as np
-
-from course_utils.data import Split, Task, load_task
-from course_utils.experiments import Study, grid_of, load_results, pack
+from course_utils.data import Task, load_task, pool_task
+from course_utils.experiments import TUNING_SEEDS, Study, grid_of, load_results
 from course_utils.models import load_model
+from course_utils.storage import pack
 from course_utils.strategies import STRATEGIES
 from course_utils.training import Score, evaluate, fit
+from course_utils.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
 
 SIZES = (2, 5, 10, 20, 40, 80, 120)  # photographs a class
 ARMS = (("from_scratch", 100), ("from_scratch", 400), ("feature_extraction", 100), ("fine_tuning", 100))
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-TUNING_SEEDS = range(100, 103)
 # For `fit`'s defaults: tasks to choose them by, and others to try them on (photographs a class).
 CHOOSING = {"textures": 10, "letters": 10}
 TRYING = {"digits": 10, "ants_bees": 40}
@@ -25,23 +24,13 @@ def trained(task: Task, strategy: str, seed: int, **settings) -> Score:
     return _as_it_comes(task, strategy, seed, batch_size=16, augment=False, **settings)
 
 
-def pool_task(name: str, per_class: int, seed: int, image_size: int | None = None) -> Task:
-    """A task within a task's training pool: `per_class` of it to train on, up to 1,000 others to score on."""
-    task = load_task(name, image_size=image_size)
-    x, y = task.train.x, task.train.y
-    order = np.random.default_rng(seed).permutation(len(y))
-    train = np.concatenate([order[y[order] == k][:per_class] for k in range(len(task.classes))])
-    rest = order[~np.isin(order, train)][:1000]
-    return replace(task, train=Split(x[train], y[train]), test=Split(x[rest], y[rest]))
-
-
 def defaults(seed: int, task: str, strategy: str, lr: float) -> dict:
     """The rates of `fit`: everything else as it comes, pictures at 32 px, scored on the rest of each pool.
 
     Primary claim: on tasks that were not used to choose it, each strategy's rate in
     `course_utils.strategies.DEFAULTS` is within .03 of the best of 1e-3 to 3e-2.
     """
-    within = pool_task(task, (CHOOSING | TRYING)[task], seed, image_size=32)
+    within = pool_task(load_task(task, image_size=32), (CHOOSING | TRYING)[task], seed)
     return {"accuracy": round(_as_it_comes(within, strategy, seed, lr=lr).accuracy, 4)}
 
 
@@ -63,7 +52,7 @@ def _as_it_comes(task: Task, strategy: str, seed: int, **settings) -> Score:
 
 def lesson00_tuning(seed: int, strategy: str, steps: int, lr: float) -> dict:
     """The rate for each arm of lesson 00: ants and bees at 48 px, 40 a class, scored on the pool's rest."""
-    task = pool_task("ants_bees", 40, seed, image_size=48)
+    task = pool_task(load_task("ants_bees", image_size=48), 40, seed)
     return {"accuracy": round(trained(task, strategy, seed, steps=steps, lr=lr).accuracy, 4)}
 
 
@@ -85,27 +74,33 @@ def lesson00(seed: int, strategy: str, steps: int, per_class: int) -> dict:
     return {"accuracy": round(score.accuracy, 4), "correct": pack(score.correct)}
 
 
-def _lesson00_runs() -> list[dict]:
-    scratch, longer, features, fine_tuned = ARMS
-    curve = grid_of(seed=range(10), arm=(scratch, longer, features), per_class=SIZES)
-    race = grid_of(seed=range(20), arm=(scratch, features, fine_tuned), per_class=(10,))
-    return [_flat(run) for run in curve + [run for run in race if run not in curve]]
-
-
-def _flat(run: dict) -> dict:
-    strategy, steps = run.pop("arm")
-    return {"strategy": strategy, "steps": steps, **run}
+def _over(arms: Iterable[tuple], **choices: Iterable) -> list[dict]:
+    """A grid over arms, each (strategy, steps), and further choices."""
+    named = [{"strategy": strategy, "steps": steps} for strategy, steps in arms]
+    return [arm | rest for arm in named for rest in grid_of(**choices)]
 
 
 STUDIES = {
     "defaults": Study(
-        defaults, grid_of(seed=TUNING_SEEDS[:2], task=CHOOSING | TRYING, strategy=STRATEGIES, lr=RATES[1:])
+        defaults,
+        grid_of(task=CHOOSING | TRYING, strategy=STRATEGIES, lr=RATES[1:]),
+        TUNING_SEEDS[:2],
+        minutes=15,
     ),
     "ants_bees_64": Study(
-        ants_bees_64, grid_of(seed=range(10), strategy=("feature_extraction", "from_scratch"))
+        ants_bees_64, grid_of(strategy=("feature_extraction", "from_scratch")), range(10), minutes=5
     ),
-    "lesson00_tuning": Study(
-        lesson00_tuning, [_flat(run) for run in grid_of(seed=TUNING_SEEDS, arm=ARMS, lr=RATES)]
+    "lesson00_tuning": Study(lesson00_tuning, _over(ARMS, lr=RATES), TUNING_SEEDS, minutes=7),
+    "lesson00": Study(
+        lesson00, _over(ARMS[:3], per_class=SIZES), range(10), minutes=25, needs=("lesson00_tuning",)
     ),
-    "lesson00": Study(lesson00, _lesson00_runs()),
+    "lesson00_race": Study(  # the same runs at ten photographs a class, over more seeds
+        lesson00,
+        _over((ARMS[0], *ARMS[2:]), per_class=(10,)),
+        range(20),
+        minutes=5,
+        needs=("lesson00_tuning",),
+    ),
+    "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, minutes=25),
+    "transfer": Study(transfer, transfer_grid(), range(10), minutes=60, needs=("transfer_tuning",)),
 }
