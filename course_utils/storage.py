@@ -92,7 +92,7 @@ class Writer:
     """Adds rows to an experiment's file, which starts with `rows` alone; a kill costs the row in hand at most."""
 
     def __init__(self, name: str, rows: pd.DataFrame) -> None:
-        self.path, self.columns = path_of(name), list(rows.columns)
+        self.path, self.columns = path_of(name), list(rows.columns) if len(rows) else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if len(rows):
             beside = self.path.with_suffix(".part")
