@@ -5,10 +5,13 @@ from importlib import import_module
 _HOMES = {
     "data": ("Task", "load_task", "task_from_csv", "task_from_folder"),
     "device": ("describe", "pick_device"),
-    "experiments": ("load_results",),
+    "evidence": ("claim", "paired_difference"),
+    "exercises": ("check",),
+    "experiments": ("load_results", "run_grid", "spot_check"),
     "features": ("extract", "probe"),
     "freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
     "models": ("PhotoNet", "load_model"),
+    "quizzes": ("quiz", "recall"),
     "strategies": (
         "Strategy", "feature_extraction", "fine_tuning", "from_scratch", "head_first", "partial_fine_tuning",
     ),

@@ -14,7 +14,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from course_utils import storage
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, DataUnavailable
 
 TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
 
@@ -36,7 +36,10 @@ class Study(NamedTuple):
 
 
 class SpotCheck(NamedTuple):
-    """One stored run done again: its `setting`, both accuracies, and the 99 % prediction interval of the stored."""
+    """One stored run done again: its `setting`, both accuracies, and the 99 % prediction interval of the stored.
+
+    Where the data cannot be had, `accuracy` is nan and `hindrance` says why.
+    """
 
     setting: dict
     stored: float
@@ -44,6 +47,7 @@ class SpotCheck(NamedTuple):
     low: float
     high: float
     seconds: float
+    hindrance: str = ""
 
     @property
     def inside(self) -> bool:
@@ -53,11 +57,15 @@ class SpotCheck(NamedTuple):
     def __str__(self) -> str:
         """What was run, what came, and whether that fits."""
         what = ", ".join(f"{name} {value}" for name, value in self.setting.items())
+        if self.hindrance:
+            return f"Not run again here ({what}), so the stored {self.stored:.3f} stands unchecked:\n{self.hindrance}"
         verdict = "inside" if self.inside else "OUTSIDE"
         return (
             f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
             f"That is {verdict} the 99 % prediction interval of the stored runs, {self.low:.3f} to {self.high:.3f}."
         )
+
+    __repr__ = __str__
 
 
 def grid_of(**choices: Iterable) -> list[dict]:
@@ -136,8 +144,12 @@ def spot_check(name: str) -> SpotCheck:
     row = enough.loc[enough["seconds"].idxmin()]
     run = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in [*keys, "seed"]}
     values = table.loc[(table[keys] == row[keys]).all(axis=1), "accuracy"]
-    again = _one(study.function, run)
     low, high = _prediction_interval(values)
+    try:
+        again = _one(study.function, run)
+    except DataUnavailable as error:
+        reason = str(error).splitlines()[0]
+        return SpotCheck(run, float(row["accuracy"]), float("nan"), low, high, 0.0, reason)
     return SpotCheck(run, float(row["accuracy"]), again["accuracy"], low, high, again["seconds"])
 
 
@@ -184,7 +196,7 @@ def _plain_processor() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         if precision is None:
-            del os.environ["COURSE_PRECISION"]
+            os.environ.pop("COURSE_PRECISION", None)
         else:
             os.environ["COURSE_PRECISION"] = precision
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from course_utils import data, recompute, storage
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, DataUnavailable
 from course_utils.experiments import Study, grid_of, load_results, missing_runs, run_grid, run_study, spot_check
 from course_utils.storage import pack, unpack
 from course_utils.studies import STUDIES
@@ -159,7 +159,7 @@ for word in sys.stdin:  # the imports are done once; each word starts a run of i
     pid = os.fork()
     if pid == 0:
         os.close(0)
-        with joblib.parallel_config(backend="multiprocessing"):  # whose workers start at once
+        with joblib.parallel_config(backend="threading"):  # whose workers start at once
             os._exit(recompute.main(["toy"]))
     os.setpgid(pid, pid)
     print(pid, flush=True)
@@ -193,7 +193,7 @@ def test_twenty_kills_at_random_moments_lose_and_double_nothing(results):
         assert survivors <= whole, "a finished row was lost"
         survivors = whole
     start()
-    assert child.stdout.readline() == "0\n"
+    assert "400 rows" in child.stdout.readline() and child.stdout.readline() == "0\n"
     child.stdin.close()
     child.wait()
     table = load_results("toy")
@@ -293,6 +293,15 @@ def test_a_spot_check_of_changed_code_falls_outside(noisy_study, monkeypatch):
     monkeypatch.setitem(STUDIES, "noisy", worse)
     check = spot_check("noisy")
     assert not check.inside and "OUTSIDE" in str(check)
+
+
+def test_a_spot_check_without_the_data_says_so(noisy_study, monkeypatch):
+    def nowhere(seed, strategy):
+        raise DataUnavailable("ants_bees is not here.\nDo this.")
+
+    monkeypatch.setitem(STUDIES, "noisy", noisy_study._replace(function=nowhere))
+    check = spot_check("noisy")
+    assert not check.inside and "unchecked" in str(check) and "not here" in str(check)
 
 
 def test_the_prediction_interval_holds_99_of_100_further_runs():
