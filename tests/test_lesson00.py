@@ -1,5 +1,6 @@
 """What lesson 00, the README and the defaults say, held against the stored rows."""
 
+import ast
 import base64
 import re
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils.evidence import mean_interval, times_fewer
+from course_utils.errors import CourseError
+from course_utils.evidence import claim, paired_difference, times_fewer
 from course_utils.experiments import load_results
 from course_utils.strategies import DEFAULTS
 from course_utils.studies import TRYING
@@ -17,12 +19,6 @@ NOTEBOOK = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def gap(table, a, b):
-    """The interval of a - b in accuracy, paired by seed."""
-    wide = table.pivot(index="seed", columns="strategy", values="accuracy")
-    return mean_interval(wide[a] - wide[b])
-
-
 @pytest.fixture(scope="module")
 def runs():
     return load_results("lesson00")
@@ -30,14 +26,40 @@ def runs():
 
 @pytest.fixture(scope="module")
 def fewer(runs):
-    curves = runs[(runs.steps == 100) & (runs.strategy != "fine_tuning") & (runs.seed < 10)]
-    return times_fewer(curves, "feature_extraction", "from_scratch")
+    return times_fewer(runs[runs.steps == 100], "feature_extraction", "from_scratch")
 
 
-def test_the_primary_claim_holds_in_the_stored_rows(runs):
-    at_ten = runs[(runs.per_class == 10) & (runs.seed < 10)]
-    arms = at_ten[(at_ten.strategy == "feature_extraction") | (at_ten.steps == 400)]
-    assert gap(arms, "feature_extraction", "from_scratch").low > 0
+@pytest.fixture
+def claim_cells():
+    """The text of the cell that loads the rows and of the one that claims, as the lesson has them."""
+    code = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+    return [next(source for source in code if word in source) for word in ("load_results(", "claim(\"")]
+
+
+def test_the_primary_claim_holds_in_the_stored_rows(claim_cells, monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim}
+    exec(claim_cells[0], shell)
+    made = eval(compile(ast.Expression(_run_all_but_last(claim_cells[1], shell)), "claim", "eval"), shell)
+    assert made.verdict == "holds"
+
+
+def test_a_build_stops_when_the_rows_no_longer_bear_the_claim_out(claim_cells, monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim}
+    exec(claim_cells[0], shell)
+    transfers = shell["runs"].strategy == "feature_extraction"
+    shell["runs"].loc[transfers, "accuracy"] -= 0.1
+    with pytest.raises(CourseError, match="no longer bear"):
+        exec(claim_cells[1], shell)
+
+
+def _run_all_but_last(source, shell):
+    """Run a cell but for its last line, which comes back as an expression to evaluate."""
+    tree = ast.parse(source)
+    last = tree.body.pop()
+    exec(compile(tree, "cell", "exec"), shell)
+    return last.value
 
 
 def test_readme_and_lesson_state_the_measured_factor(fewer):
@@ -63,17 +85,23 @@ def test_the_readmes_figure_is_the_lessons():
     assert (ROOT / path).read_bytes() in [base64.b64decode(picture) for picture in pictures]
 
 
-def test_two_of_the_twenty_seeds_crown_opposite_winners(runs):
-    at_ten = runs[(runs.per_class == 10) & (runs.steps == 100)]
-    wide = at_ten.pivot(index="seed", columns="strategy", values="accuracy")
-    difference = wide["feature_extraction"] - wide["fine_tuning"]
-    assert len(difference.dropna()) == 20 and difference.min() < 0 < difference.max()
+def test_two_of_the_twenty_seeds_crown_opposite_winners():
+    effect = paired_difference(load_results("lesson00_race"), "feature_extraction", "fine_tuning")
+    assert effect.n == 20 and effect.differences.min() < 0 < effect.differences.max()
+    assert effect.low < 0 < effect.high
+
+
+def test_both_stored_experiments_agree_where_they_overlap():
+    """The race holds the curve's runs at ten photographs a class again: the same seeds, the same accuracies."""
+    curve = load_results("lesson00").query("per_class == 10 and steps == 100")
+    both = curve.merge(load_results("lesson00_race"), on=["strategy", "steps", "per_class", "seed"])
+    assert len(both) == 20 and (both["accuracy_x"] == both["accuracy_y"]).all()
 
 
 def test_ants_and_bees_with_everything_as_it_comes():
     """Feature extraction leads, by .080 and not by the .10 that the study hoped for: .763 against .684."""
     table = load_results("ants_bees_64")
-    lead = gap(table, "feature_extraction", "from_scratch")
+    lead = paired_difference(table, "feature_extraction", "from_scratch")
     assert lead.low > 0.05 and table[table.strategy == "feature_extraction"].accuracy.mean() > 0.75
 
 
