@@ -101,6 +101,6 @@ STUDIES = {
         minutes=5,
         needs=("lesson00_tuning",),
     ),
-    "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, minutes=25),
-    "transfer": Study(transfer, transfer_grid(), range(10), minutes=60, needs=("transfer_tuning",)),
+    "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, minutes=35),
+    "transfer": Study(transfer, transfer_grid(), range(10), minutes=50, needs=("transfer_tuning",)),
 }
