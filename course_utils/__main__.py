@@ -31,17 +31,16 @@ COMMANDS = {  # what it does; what further words may be
     "build": ("execute notebooks/source into notebooks", "lesson numbers, as 00 01; all if none"),
     "pretrain": ("train PhotoNet, or measure the one that ships", "--data ZIP --out FILE, or --evaluate"),
     "recompute": ("compute stored results again", "names of experiments, as lesson00; --list says what is stale"),
+    "handout": ("write copies for a class, without the solutions", "a folder; --solutions keeps and shows them"),
     "doctor": ("tell what this machine has; exit 1 if something needed is missing", ""),
 }
-STARTS = {  # the module that carries it out, with its first words
+STARTS = {  # the module that carries it out, unless it has the command's name, with its first words
     "lab": "jupyterlab --ip=127.0.0.1 --allow-root "  # a container's user is root, who is refused otherwise
     "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
     "run": "course_utils.notebooks run",
     "test": "pytest -n2 --dist=loadfile",
     "build": "course_utils.notebooks build",
     "pretrain": "course_utils.pretraining",
-    "recompute": "course_utils.recompute",
-    "doctor": "course_utils.doctor",
 }
 
 
@@ -204,7 +203,8 @@ def start(python: str, *words: str) -> int:
     """Become `python -m words`, this environment's programs and kernels first; the exit code is its own."""
     env, folder = dict(os.environ), Path(python).parent
     share = (folder if os.name == "nt" else folder.parent) / "share" / "jupyter"
-    for name, path in (("PATH", folder), ("JUPYTER_PATH", share)):
+    quiet = ROOT / "course_utils"  # its labconfig/ keeps JupyterLab from asking a newcomer about news
+    for name, path in (("PATH", folder), ("JUPYTER_PATH", share), ("JUPYTER_CONFIG_PATH", quiet)):
         env[name] = os.pathsep.join(filter(None, [str(path), env.get(name)]))
     if env.get("COURSE_DATA_DIR"):  # made absolute, since notebooks run in their own folder
         env["COURSE_DATA_DIR"] = str(ROOT / Path(env["COURSE_DATA_DIR"]).expanduser())
@@ -235,7 +235,8 @@ def main(command: str = "", *rest: str) -> int:
     if command in ("lab", "test", "doctor"):
         os.chdir(ROOT)
     given = {word.split("=")[0].replace("ServerApp.", "") for word in rest}  # Jupyter takes an option once
-    return start(python, *[w for w in STARTS[command].split() if w.split("=")[0] not in given], *rest)
+    words = STARTS.get(command, f"course_utils.{command}").split()
+    return start(python, *[word for word in words if word.split("=")[0] not in given], *rest)
 
 
 if __name__ == "__main__":

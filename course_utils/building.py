@@ -21,9 +21,10 @@ from course_utils.minutes import sections, write_minutes
 
 SIZE_LIMIT = 3_000_000  # bytes; a bigger notebook is slow to open and to compare
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed.
-BUILD_ENVIRONMENT = {"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}
-PROGRESS_BAR = re.compile(r"\d+%\||\d+it \[|\r")
+# Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed; what
+# must not be committed, such as a stored verdict that changed, is an error.
+BUILD_ENVIRONMENT = {"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0", "COURSE_STRICT": "1"}
+PROGRESS_BAR = re.compile(r"\d+%\||\[\d+:\d\d[<,]|\r")  # tqdm's, with and without a total
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -79,7 +80,8 @@ def readme_figures(notebook: NotebookNode) -> list[bytes]:
 def tidy(notebook: NotebookNode) -> list[str]:
     """Keep of an executed notebook, in place, only what is the same on every machine and at every run.
 
-    Returns what the cells wrote to stderr and is no progress bar: not stored, but worth a look.
+    Returns what the cells wrote to stderr and is no progress bar: not stored, but worth a look. Raises
+    `CourseError` for a widget that shows nothing without a kernel.
     """
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -91,6 +93,9 @@ def tidy(notebook: NotebookNode) -> list[str]:
         if cell.cell_type == "code":
             said = [output.text for output in cell.outputs if output.get("name") == "stderr"]
             warnings += [f"cell {number}: {text.strip()}" for text in said if not PROGRESS_BAR.search(text)]
+            if any(_is_only_a_widget(output) and not _is_progress(output) for output in cell.outputs):
+                raise CourseError(f"Cell {number} shows a widget that is empty without a kernel, as on GitHub.\n"
+                                  "Display it as one bundle with a static image/png or text/html part.")
             cell.outputs = _tidy_outputs(cell.outputs)
     return warnings
 
@@ -108,7 +113,7 @@ def _tidy_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
         elif output.output_type == "error":
             output.traceback = [ANSI.sub("", f"{output.ename}: {output.evalue}")]  # no paths, no colours
             kept.append(output)
-        elif not _is_live_widget(output):
+        elif not _is_only_a_widget(output):
             output.data.pop(WIDGET, None)
             if "image/png" in output.data:
                 output.data["image/png"] = squeeze_png(output.data["image/png"])
@@ -116,9 +121,15 @@ def _tidy_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return kept
 
 
-def _is_live_widget(output: NotebookNode) -> bool:
-    """Whether nothing but a line of text is left of it without a kernel."""
-    return WIDGET in output.data and set(output.data) <= {WIDGET, "text/plain"}
+def _is_only_a_widget(output: NotebookNode) -> bool:
+    """Whether nothing but a line of text would be left of an output without its widget."""
+    data = output.get("data", {})
+    return WIDGET in data and set(data) <= {WIDGET, "text/plain"}
+
+
+def _is_progress(output: NotebookNode) -> bool:
+    """Whether a widget is a progress bar, which heeds no variable and is of no use to a reader."""
+    return bool(PROGRESS_BAR.search(output.data.get("text/plain", "")))
 
 
 def squeeze_png(encoded: str) -> str:

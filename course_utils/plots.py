@@ -1,290 +1,173 @@
-"""The course's figures. Each function returns a matplotlib figure and draws what its name says."""
+"""The course's figures, one function a figure: each takes what it draws and returns a figure that says it in words."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from course_utils.evidence import Fewer, mean_interval
+from course_utils.accuracies import accuracies_at, accuracy_against_examples, interval_words, name_ends
+from course_utils.contrast import contrast
+from course_utils.errors import CourseError
+from course_utils.evidence import mean_interval
+from course_utils.gallery import feature_maps, filters, neighbours, picture_grid, predictions
+from course_utils.style import Drawing, axes_of, colour_of, ground, look, say, styled
 
-STYLE = {
-    "font.size": 12,
-    "axes.titlesize": 13,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
-    "figure.facecolor": "white",
-    "legend.frameon": False,
-}
-INK, GREY = "#222222", "#8a8a8a"
-# strategy -> (name in figures, colour of petroff10, marker)
-LOOKS = {
-    "from_scratch": ("from scratch", "#bd1f01", "s"),
-    "feature_extraction": ("feature extraction", "#3f90da", "o"),
-    "fine_tuning": ("fine-tuning", "#ffa90e", "^"),
-}
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the course's style, and close the figure so that a notebook shows it once."""
-
-    @functools.wraps(draw)
-    def wrapper(*args, **kwargs) -> Figure:
-        with plt.style.context(["petroff10", STYLE]):
-            figure = draw(*args, **kwargs)
-        plt.close(figure)
-        return figure
-
-    return wrapper
-
-
-def _note(ax: Axes, text: str, at: tuple, offset: tuple, **style) -> None:
-    """Text beside the data point `at`, moved by `offset` printer's points."""
-    ax.annotate(text, at, offset, textcoords="offset points", **style)
-
-
-def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """`ax`, or the axes of a new figure of `size` inches."""
-    return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
+__all__ = [
+    "accuracies_at", "accuracy_against_examples", "confusion_matrix", "feature_maps", "filters", "learning_curves",
+    "neighbours", "picture_grid", "predictions", "seeds_as_dots",
+]  # fmt: skip
+SMOOTH = 10  # updates over which the values of single batches are averaged
+MEASURES = {"loss": "training loss", "accuracy": "training accuracy"}  # on the batches
 
 
 @styled
-def picture_grid(
-    x: np.ndarray, titles: list[str], columns: int = 6, colours: list[str] | None = None
+def learning_curves(
+    runs: dict[str, pd.DataFrame], columns: Sequence[str] = ("loss", "accuracy"), ax: Axes | None = None
 ) -> Figure:
-    """Pictures (uint8 N x 3 x H x W) in rows of `columns`, each under its title."""
-    rows = -(-len(x) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(1.55 * columns, 1.85 * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    for i, (picture, title, ax) in enumerate(zip(x, titles, axes.flat, strict=False)):
-        ax.imshow(picture.transpose(1, 2, 0), interpolation="nearest")
-        ax.set_title(title, fontsize=11, loc="center", color=colours[i] if colours else INK)
-    return figure
+    """What was measured in training against the updates, a panel a column, a line an arm.
 
-
-@styled
-def accuracy_against_examples(
-    table: pd.DataFrame,
-    labels: dict[str, str],
-    fewer: Fewer | None = None,
-    thumbnails: np.ndarray | None = None,
-    chance: float | None = None,
-    ax: Axes | None = None,
-) -> Figure:
-    """Mean accuracy against photographs a class on a log axis, with 95 % intervals over seeds.
+    Values of single batches are averaged over 10 updates; those that are measured now and then, such as
+    validation_accuracy, are drawn as they are.
 
     Args:
-        table: one row a run, with columns strategy, per_class, seed, accuracy.
-        labels: strategy -> the name written beside its line.
-        fewer: draws the arrow from the control's largest size to where the method is level with it.
-        thumbnails: pictures, uint8 N x 3 x H x W, shown as a pile below both ends of the arrow.
-        chance: the accuracy of always naming the largest class, drawn as a dotted line.
+        runs: strategy -> the table of its history, with the column step. A table of several runs has a column
+            seed too; its line is then the mean over seeds, in its 95 % interval.
+        columns: what to draw, of the columns of the tables.
+        ax: where to draw a single column.
     """
-    ax = axes_of(ax, (9, 5.6))
-    for strategy, label in labels.items():
-        _draw_curve(ax, table[table["strategy"] == strategy], strategy, label)
-    sizes = sorted(table["per_class"].unique())
-    ax.set_xscale("log")
-    ax.set_xticks(sizes, [str(size) for size in sizes])
-    ax.minorticks_off()
-    ax.set_xlim(sizes[0] * 0.72, sizes[-1] * 1.45)
-    ax.set_xlabel("training photographs of each class (log scale); bars: 95 % intervals over seeds")
-    ax.set_ylabel("accuracy on the test photographs")
-    if chance is not None:
-        ax.axhline(chance, color=GREY, ls=":", lw=1.5, zorder=0)
-        _note(
-            ax,
-            "always the larger class",
-            (sizes[-1] * 1.4, chance),
-            (0, -4),
-            color=GREY,
-            va="top",
-            ha="right",
-            fontsize=10,
-        )
-    if fewer is not None and 0 < fewer.examples < fewer.largest:
-        _arrow(ax, fewer, thumbnails)
-    return ax.figure
+    missing = [name for name in columns for table in runs.values() if name not in table]
+    if missing or (ax is not None and len(columns) > 1):
+        have = ", ".join(next(iter(runs.values())).columns)
+        raise CourseError(f"learning_curves draws columns of the tables, one for one ax. They have {have}.")
+    if ax is None:
+        figure = Drawing(figsize=(9 if len(columns) > 1 else 7, 4.2), layout="constrained")
+        panels = figure.subplots(1, len(columns), squeeze=False)[0]
+    else:
+        panels = [ax]
+    named = panels[-1]  # the names beside one panel serve its neighbours
+    said = [_curves(panel, runs, column, panel is named) for panel, column in zip(panels, columns, strict=True)]
+    return say(named.figure, " ".join(said))
 
 
-def _draw_curve(ax: Axes, runs: pd.DataFrame, strategy: str, label: str) -> None:
-    """The mean over seeds at each size with its interval, and the name of the line above its middle."""
-    _, colour, marker = LOOKS[strategy]
-    means = runs.groupby("per_class")["accuracy"].apply(mean_interval)
-    mean, low, high, _ = np.array(means.tolist()).T
-    ax.errorbar(
-        means.index, mean, [mean - low, high - mean], color=colour, marker=marker, ms=8, lw=2.5, capsize=4
-    )
-    over = strategy != "from_scratch"
-    middle = len(mean) // 2
-    _note(
-        ax,
-        label,
-        (means.index[middle], (high if over else low)[middle]),
-        (-6, 10 if over else -14),
-        color=colour,
-        weight="bold",
-        ha="right" if over else "left",
-        va="center",
-    )
+def _curves(ax: Axes, runs: dict[str, pd.DataFrame], column: str, named: bool) -> str:
+    """One panel of learning curves, and what it shows in words."""
+    ends, said, steps = [], [], max(table["step"].max() for table in runs.values())
+    for strategy, table in runs.items():
+        arm, curve = look(strategy), _over_seeds(table, column)
+        every = max(1, len(curve) // 5)
+        ax.plot(curve.index, curve["mean"], color=arm.line, lw=2.5, marker=arm.marker, markevery=every, ms=7)
+        if curve["n"].iloc[-1] > 1:
+            ax.fill_between(curve.index, curve["low"], curve["high"], color=arm.line, alpha=0.08, lw=0, zorder=0.5)
+            for edge in ("low", "high"):
+                ax.plot(curve.index, curve[edge], color=arm.line, lw=0.9)
+        ends.append((steps, curve["mean"].iloc[-1], f"{arm.sign} {arm.name}", arm.letters))
+        said.append(f"{arm.name} goes from {curve['mean'].iloc[0]:.2f} to {curve['mean'].iloc[-1]:.2f}")
+    name = MEASURES.get(column, column.replace("_", " "))
+    smoothed = any(_is_dense(table, column) for table in runs.values())
+    ax.set(xlabel=f"update (lines: means over {SMOOTH})" if smoothed else "update", ylabel=name)
+    ax.set(xlim=(0, steps), ylim=(0, 1.02 if "accuracy" in column else None))
+    if named:
+        name_ends(ax, ends)
+    return f"{name[0].upper()}{name[1:]} over {steps} updates: {'; '.join(said)}."
 
 
-def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
-    """An arrow leftwards at the accuracy of the control, its factor above it, piles of pictures below."""
-    low, high = ax.get_ylim()
-    bottom = low - 0.3 * (high - low)
-    ax.set_ylim(bottom, high)
-    ax.annotate(
-        "",
-        (fewer.examples, fewer.accuracy),
-        (fewer.largest, fewer.accuracy),
-        zorder=5,
-        arrowprops={
-            "arrowstyle": "-|>",
-            "lw": 3,
-            "color": INK,
-            "shrinkA": 8,
-            "shrinkB": 0,
-            "mutation_scale": 22,
-        },
-    )
-    _note(
-        ax,
-        f"{fewer.factor:.0f} times fewer (95 %: {fewer.low:.0f} or more)",
-        (1.15 * np.sqrt(fewer.examples * fewer.largest), fewer.accuracy),
-        (0, 7),
-        ha="center",
-        weight="bold",
-        fontsize=15,
-        color=INK,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        zorder=1.5,
-    )
-    for examples in (fewer.examples, fewer.largest):
-        ax.plot([examples] * 2, [bottom, fewer.accuracy], color=INK, lw=1.2, ls=(0, (3, 3)), zorder=1)
-        if thumbnails is not None:
-            _pile(ax, thumbnails, (examples, bottom), depth=round(examples / 8))
-        _note(
-            ax,
-            f"{examples:.0f} of each",
-            (examples, bottom),
-            (0, 5),
-            ha="center",
-            fontsize=11,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            zorder=6,
-        )
+def _is_dense(table: pd.DataFrame, column: str) -> bool:
+    return bool(table[column].notna().all() and table["step"].nunique() > 3 * SMOOTH)
 
 
-def _pile(ax: Axes, pictures: np.ndarray, at: tuple[float, float], depth: int) -> None:
-    """The pictures side by side above the point `at`, each on a pile of `depth` empty frames."""
-    blank = np.full((8, 8, 3), 235, np.uint8)
-    for k, picture in enumerate(pictures):
-        for card in range(depth, -1, -1):
-            image = blank if card else picture.transpose(1, 2, 0)
-            across = 46 * k - 23 * (len(pictures) - 1) + 1.2 * card
-            box = AnnotationBbox(
-                OffsetImage(image, zoom=36 / len(image)),
-                at,
-                (across, 46 + 1.6 * card),
-                boxcoords="offset points",
-                pad=0.08,
-                bboxprops={"edgecolor": GREY, "lw": 0.6},
-            )
-            ax.add_artist(box)
+def _over_seeds(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row a step: mean, low, high and n over the seeds, after averaging each run over its last updates."""
+    seeds = table["seed"] if "seed" in table else pd.Series(0, table.index)
+    wide = table.assign(seed=seeds).pivot(index="step", columns="seed", values=column).dropna()
+    if _is_dense(table, column):
+        wide = wide.rolling(SMOOTH, min_periods=1).mean()
+    return pd.DataFrame([mean_interval(row) for row in wide.to_numpy()], index=wide.index)
 
 
 @styled
-def race(live: dict[str, pd.DataFrame], stored: pd.DataFrame) -> Figure:
-    """Left: training loss, one live run a strategy. Right: stored test accuracy, a dot a seed, intervals.
+def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -> Figure:
+    """Difference a - b, a dot a seed, the two most opposite marked, and the mean with its interval.
 
     Args:
-        live: strategy -> the table of its history, with columns step and loss.
-        stored: one row a run, with columns strategy, seed, accuracy.
+        table: one row a run, with columns strategy, seed, accuracy.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.3), layout="constrained", width_ratios=(3, 2))
-    smooth = {strategy: table["loss"].rolling(10, min_periods=1).mean() for strategy, table in live.items()}
-    heights = _apart({strategy: max(0.03, curve.iloc[-1]) for strategy, curve in smooth.items()}, 0.05)
-    for row, (strategy, table) in enumerate(live.items()):
-        name, colour, marker = LOOKS[strategy]
-        left.plot(table["step"], smooth[strategy], color=colour, lw=2.5)
-        left.text(
-            table["step"].max() * 1.02, heights[strategy], name, color=colour, weight="bold", va="center"
-        )
-        _strip(right, stored.loc[stored["strategy"] == strategy, "accuracy"], row, colour, marker)
-    steps = max(table["step"].max() for table in live.values())
-    left.set(xlabel="update", ylabel="training loss (mean of 10 updates)", title="One seed, live")
-    left.set(xlim=(0, steps * 1.7), ylim=(0, None), xticks=np.linspace(0, steps, 6))
-    right.set_yticks(range(len(live)), [LOOKS[strategy][0] for strategy in live])
-    right.set(xlabel="accuracy on the test photographs", ylim=(-0.5, len(live) - 0.1))
-    right.set_title(f"{stored['seed'].nunique()} seeds, stored")
-    return figure
-
-
-def _strip(ax: Axes, values: pd.Series, row: int, colour: str, marker: str) -> None:
-    """A row of dots, one a seed, and above them their mean with its interval."""
-    mean, low, high, _ = mean_interval(values)
-    spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(values))
-    ax.scatter(values, row + spread, s=26, color=colour, alpha=0.55, marker=marker, lw=0)
-    ax.errorbar(
-        mean, row + 0.3, xerr=[[mean - low], [high - mean]], color=INK, marker=marker, ms=8, capsize=4
-    )
-    ax.text(mean, row + 0.42, f"{mean:.2f}", ha="center", va="bottom")
-
-
-def _apart(heights: dict[str, float], least: float) -> dict[str, float]:
-    """The heights of labels, moved up where needed so that any two are `least` apart."""
-    moved, last = {}, -np.inf
-    for name, height in sorted(heights.items(), key=lambda item: item[1]):
-        last = moved[name] = max(height, last + least)
-    return moved
-
-
-@styled
-def seeds_as_dots(table: pd.DataFrame, a: str, b: str) -> Figure:
-    """Difference a - b, a dot a seed, the two most opposite marked, and the mean with its interval."""
     accuracy = table.pivot(index="seed", columns="strategy", values="accuracy")
-    gap = (accuracy[a] - accuracy[b]).sort_index()
-    ax = axes_of(None, (9, 3.6))
-    names = LOOKS[a][0], LOOKS[b][0]
-    heights = np.linspace(0.15, 0.85, len(gap))
-    colours = [LOOKS[a][1] if g > 0 else LOOKS[b][1] if g < 0 else GREY for g in gap]
-    ax.scatter(gap, heights, c=colours, s=60, zorder=3, edgecolor="white")
-    ax.axvline(0, color=INK, lw=1)
-    for seed, word, side in ((gap.idxmax(), names[0], "left"), (gap.idxmin(), names[1], "right")):
-        _note(
-            ax,
-            f"seed {seed}: {word}\nwins by {abs(gap[seed]):.2f}",
-            (gap[seed], heights[list(gap.index).index(seed)]),
-            (12 if side == "left" else -12, 0),
-            va="center",
-            ha=side,
-            fontsize=11,
-        )
-    mean, low, high, n = mean_interval(gap)
-    ax.errorbar(mean, -0.1, xerr=[[mean - low], [high - mean]], color=INK, marker="D", ms=9, lw=3, capsize=6)
-    ax.annotate(
-        f"mean of {n} seeds: {mean:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}"),
-        (mean, -0.1),
-        (0, -18),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-    )
-    reach = 1.9 * gap.abs().max()
-    ax.set(xlim=(-reach, reach), ylim=(-0.45, 1), yticks=[])
+    gap = (accuracy[a] - accuracy[b]).dropna().sort_index()
+    ax, (first, second) = axes_of(ax, (9, 3.8)), (look(a), look(b))
+    heights = dict(zip(gap.index, np.linspace(0.15, 0.85, len(gap)), strict=True))
+    ax.plot([0, 0], [-0.2, 1], color=ground().ink, lw=1)
+    for seed, g in gap.items():
+        arm = first if g > 0 else second
+        marker, colour = (arm.marker, arm.line) if g else ("d", ground().grey)
+        ax.plot(g, heights[seed], ls="", marker=marker, ms=9, color=colour)
+    for seed, arm, side in ((gap.idxmax(), first, "left"), (gap.idxmin(), second, "right")):
+        text = f"seed {seed}: {arm.name}\nwins by {abs(gap[seed]):.2f}"
+        shift = (12 if side == "left" else -12, 0)
+        ax.annotate(text, (gap[seed], heights[seed]), shift, textcoords="offset points", va="center", ha=side,
+                    fontsize=11)  # fmt: skip
+    mean, low, high, n = found = mean_interval(gap)
+    reach = [[mean - low], [high - mean]]
+    ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=9, lw=3, capsize=6)
+    text = f"mean of {n} seeds: {mean:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
+    ax.annotate(text, (mean, -0.1), (0, -16), textcoords="offset points", ha="center", va="top")
+    span = 1.9 * gap.abs().max()
+    ax.set(xlim=(-span, span), ylim=(-0.45, 1), yticks=[])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"← {names[1]} better      accuracy difference      {names[0]} better →")
-    return ax.figure
+    ax.set_xlabel(f"← {second.name} better      accuracy difference      {first.name} better →")
+    return say(ax.figure, (
+        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot a seed: from {gap.min():+.2f} (seed "
+        f"{gap.idxmin()}) to {gap.max():+.2f} (seed {gap.idxmax()}); {(gap > 0).sum()} above zero, "
+        f"{(gap < 0).sum()} below. The mean is {interval_words(found, '+.3f')}."
+    ))  # fmt: skip
+
+
+@styled
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], ax: Axes | None = None) -> Figure:
+    """How many examples of each class were called what; the shade is the share of the row.
+
+    Args:
+        counts: C x C whole numbers, a row for each true class, as scikit-learn's `confusion_matrix` gives them.
+        classes: C names.
+    Raises:
+        CourseError: `counts` is not C x C.
+    """
+    counts = np.asarray(counts)
+    many = len(classes)
+    if counts.shape != (many, many):
+        raise CourseError(f"{many} classes need {many} x {many} counts, not {' x '.join(map(str, counts.shape))}.")
+    side, size = min(9.0, 2.6 + 0.42 * many), 16 if many <= 4 else 12 if many <= 15 else 9
+    ax = axes_of(ax, (side, side - 0.4))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shades = LinearSegmentedColormap.from_list("shares", [ground().paper, colour_of("#3f90da", 7)])
+    ax.imshow(shares, cmap=shades, vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count or many <= 4:  # among many classes an empty cell is easier to read than a nought
+            colour = _ink_on(shades(shares[row, column])[:3])
+            ax.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=size)
+    turn = {"rotation": 90} if many > 4 and max(map(len, classes)) > 2 else {}
+    ax.set_xticks(range(many), classes, **turn)
+    ax.set_yticks(range(many), classes)
+    ax.set(xlabel="predicted", ylabel="true class")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    return say(ax.figure, _words_of_confusion(counts, classes))
+
+
+def _ink_on(colour: tuple) -> str:
+    """Black or white, whichever is easier to read on `colour`."""
+    return max(("black", "white"), key=lambda ink: contrast((0, 0, 0) if ink == "black" else (1, 1, 1), colour))
+
+
+def _words_of_confusion(counts: np.ndarray, classes: Sequence[str]) -> str:
+    right, total = int(np.trace(counts)), int(counts.sum())
+    text = f"{right} of {total} examples are right ({right / max(total, 1):.0%})."
+    wrong = counts - np.diag(np.diag(counts))
+    if wrong.any():
+        i, j = np.unravel_index(wrong.argmax(), wrong.shape)
+        whole = f"the {counts[i].sum()} of class {classes[i]}"
+        text += f" The commonest mistake: {wrong[i, j]} of {whole} are called {classes[j]}."
+    return text

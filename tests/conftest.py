@@ -1,4 +1,4 @@
-"""What holds for every test: where data lie, how many threads, and which tests are slow."""
+"""What holds for every test: where data lie, how many threads, strict mode, and which tests are slow."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 if os.environ.get("COURSE_DATA_DIR"):  # counts from here; notebooks run in their own folder
     os.environ["COURSE_DATA_DIR"] = str(ROOT / Path(os.environ["COURSE_DATA_DIR"]).expanduser())
+os.environ["COURSE_STRICT"] = "1"  # a stored verdict that changed is an error, in the tests' kernels too
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes side by side, each with one thread
 
 

@@ -13,16 +13,25 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from course_utils.building import ANSI, SIZE_LIMIT, WIDGET
+from course_utils.handout import SOLUTION, local_links
 from course_utils.minutes import HEADING, count_words, visible_lines
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|var|private|opt|mnt)/\w|\b[A-Z]:\\\w")
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
-FENCED = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(<?([^)\s>]+)|(?:href|src)=[\"']([^\"']+)")
 MARK = re.compile(r"^\s*#+\s*NBVAL_CHECK_OUTPUT\s*$", re.MULTILINE)
+FOLD = re.compile(r"<details[^>]*>\s*<summary>.*?</summary>(.*?)</details>", re.DOTALL)
+HTML_PICTURE = re.compile(r"<(?:img|svg)\b")
+NAMES_A_SOLUTION = re.compile(r"(?:^#+ |<summary>).*\bsolution", re.MULTILINE | re.IGNORECASE)
+DIFFICULTY, MINUTES = re.compile(r" · (?:easy|medium|hard)\b"), re.compile(r" · \d+ min\b")
+YOUR_CODE = re.compile(r"# your code|\.\.\.")
 NO_ALT_TEXT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=[\"'][^\"'])")
 WORDS, CODE_CELLS, LINES = 1800, 25, 30
 MOST_FIGURES, LEAST_FIGURES = 5, 2
+CLAIMS = 3
+DESCRIPTION = 15  # words that say at least what a figure shows
+DESK_LINE = """\
+from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
+                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)"""
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
 
 
@@ -120,17 +129,20 @@ def clean_outputs(lesson: Lesson) -> list[str]:
 
 
 def count_figures(cell: NotebookNode) -> int:
-    """How many pictures a cell shows."""
-    return sum(any(mime.startswith("image/") for mime in output.get("data", {})) for output in cell.outputs)
+    """How many pictures a cell shows, those within HTML included (as a widget's static part)."""
+    bundles = [output.get("data", {}) for output in cell.outputs]
+    return sum(any(mime.startswith("image/") for mime in data) or bool(HTML_PICTURE.search(data.get("text/html", "")))
+               for data in bundles)
 
 
 def described(lesson: Lesson) -> list[str]:
     """A fold right after each figure, and a word with each picture in the text, say what it shows."""
     wrong = []
     for n, cell in lesson.cells("code"):
-        after = [text.source for text in lesson.notebook.cells[n:n + 1] if text.cell_type == "markdown"]
-        if count_figures(cell) and "<details" not in "".join(after):
-            wrong.append(f"cell {n} shows a figure with no description in a fold after it")
+        after = "".join(text.source for text in lesson.notebook.cells[n:n + 1] if text.cell_type == "markdown")
+        fold = FOLD.search(re.split(r"^#", after, flags=re.MULTILINE)[0])  # a heading would come between
+        if count_figures(cell) and (fold is None or count_words(fold[1]) < DESCRIPTION):
+            wrong.append(f"cell {n} shows a figure with no fold after it that describes it in {DESCRIPTION} words")
     for n, cell in lesson.cells("markdown"):
         if NO_ALT_TEXT.search(cell.source):
             wrong.append(f"cell {n} has a picture without alt text")
@@ -147,6 +159,12 @@ def course_imports(lesson: Lesson) -> list[ast.ImportFrom | ast.Import]:
         if any(module.split(".")[0] == "course_utils" for module in modules):
             found.append(node)
     return sorted(found, key=lambda node: node.lineno)
+
+
+def desk_line(lesson: Lesson) -> list[str]:
+    """The first thing imported from the package are the few names that every lesson needs, always the same."""
+    first = next((cell.source for _, cell in lesson.cells("code") if "course_utils" in cell.source), "")
+    return [] if first.startswith(DESK_LINE) else ["the lesson does not begin with the desk line"]
 
 
 def imports(lesson: Lesson) -> list[str]:
@@ -171,20 +189,74 @@ def _exists(node: ast.ImportFrom | ast.Import) -> bool:
 
 
 def solutions_folded(lesson: Lesson) -> list[str]:
-    """Solutions are folded, and what is folded is a solution: code that matters is never hidden."""
-    return [f"cell {n}: tag 'solution' and source_hidden go together" for n, cell in lesson.cells("code")
-            if ("solution" in tags(cell)) != bool(cell.metadata.get("jupyter", {}).get("source_hidden"))]
+    """Solutions are folded, and what is folded is a solution: code that matters is never hidden.
+
+    What names a solution carries the tag too, or it would stay in a copy without solutions.
+    """
+    wrong = [f"cell {n}: tag '{SOLUTION}' and source_hidden go together" for n, cell in lesson.cells("code")
+             if (SOLUTION in tags(cell)) != bool(cell.metadata.get("jupyter", {}).get("source_hidden"))]
+    return wrong + [f"cell {n} names a solution and lacks the tag" for n, cell in lesson.cells("markdown")
+                    if SOLUTION not in tags(cell) and NAMES_A_SOLUTION.search(cell.source)]
+
+
+def called(cell: NotebookNode, function: str) -> list[str]:
+    """What each call of `function` in a cell has for its first argument, as it is written; "" for none."""
+    code = ast.parse(TransformerManager().transform_cell(cell.source))
+    return [ast.unparse(node.args[0]) if node.args else "" for node in ast.walk(code)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function]
+
+
+def exercises(lesson: Lesson) -> list[str]:
+    """Each exercise: minutes and difficulty, a cell for the attempt, then a solution with the same check."""
+    lines = (line for _, cell in lesson.cells("markdown") for line in cell.source.splitlines())
+    wrong = [f"'{line}' lacks minutes or difficulty" for line in lines
+             if (heading := HEADING.match(line)) and heading["title"].startswith("Exercise")
+             and not (MINUTES.search(line) and DIFFICULTY.search(line))]
+    attempted: set[str] = set()
+    solved: set[str] = set()
+    for n, cell in lesson.cells("code"):
+        names = set(called(cell, "check"))
+        if SOLUTION in tags(cell):
+            solved |= names
+            wrong += [] if names and names <= attempted else [f"cell {n} solves nothing that was tried before it"]
+        else:
+            attempted |= names
+            wrong += [f"cell {n} has no '# your code' or '...'" for _ in names if not YOUR_CODE.search(cell.source)]
+    return wrong + [f"exercise {name} has no solution" for name in sorted(attempted - solved)]
+
+
+def workbook(lesson: Lesson) -> list[str]:
+    """What a notebook checks and asks stands in the workbook of the lesson that its name begins with."""
+    wrong = []
+    for function, shelf in (("check", "EXERCISES"), ("quiz", "QUESTIONS")):
+        for n, cell in lesson.cells("code"):
+            for written in called(cell, function):
+                name = written.strip("'")
+                try:
+                    book = importlib.import_module(f"course_utils.workbook{name[:2]}")
+                except ImportError:
+                    book = None
+                there = [entry.name for entry in getattr(book, shelf, [])]
+                wrong += [] if name in there else [f"cell {n}: {function}({written}) is in no workbook"]
+    return wrong
+
+
+def quizzes(lesson: Lesson) -> list[str]:
+    """A question can be read without a kernel: the notebook holds it as HTML."""
+    return [f"cell {n} holds no static form of its question" for n, cell in lesson.cells("code")
+            if called(cell, "quiz") and not any("text/html" in output.get("data", {}) for output in cell.outputs)]
 
 
 def links(lesson: Lesson) -> list[str]:
-    """Files that the text links to are there."""
+    """Files that the text links to are there, and can go along with a copy of the lesson."""
     wrong = []
     for n, cell in lesson.cells("markdown"):
-        for found in LINK.finditer(FENCED.sub("", cell.source)):
-            target = (found[1] or found[2]).split("#")[0]
-            is_file = target and not re.match(r"[a-z][a-z+.-]+:", target)
-            if is_file and not (lesson.path.parent / target).exists():
-                wrong.append(f"cell {n} links to {target}, which is not there")
+        for found in local_links(cell.source):
+            file = lesson.path.parent / found[1]
+            if not file.is_file():
+                wrong.append(f"cell {n} links to {found[1]}, which is not there or no file")
+            elif file.parent.name == "source":
+                wrong.append(f"cell {n} links to {found[1]}, which holds the solutions")
     return wrong
 
 
@@ -195,7 +267,7 @@ def size(lesson: Lesson) -> list[str]:
 
 
 def budget(lesson: Lesson) -> list[str]:
-    """Short cells; in a core, few enough words, code cells and figures for its slot."""
+    """Short cells; in a core, few enough words, code cells, figures and claims for its slot."""
     code = [cell for _, cell in lesson.cells("code")]
     wrong = [f"cell {n} has {lines} lines" for n, cell in lesson.cells("code")
              if (lines := len(cell.source.splitlines())) > LINES]
@@ -204,6 +276,8 @@ def budget(lesson: Lesson) -> list[str]:
         figures = sum(count_figures(cell) for cell in code)
         wrong += [f"{words} words"] if words > WORDS else []
         wrong += [f"{len(code)} code cells"] if len(code) > CODE_CELLS else []
+        claims = sum(bool(called(cell, "claim")) for cell in code)
+        wrong += [f"{claims} claims"] if claims > CLAIMS else []
         wrong += [f"{figures} figures"] if not LEAST_FIGURES <= figures <= MOST_FIGURES else []
     return wrong
 
@@ -224,5 +298,5 @@ def minutes(lesson: Lesson) -> list[str]:
 
 
 RULES: list[Callable[[Lesson], list[str]]] = [
-    in_step, executed, comparable, clean_outputs, described, imports, solutions_folded, links, size, budget,
-    minutes]
+    in_step, executed, comparable, clean_outputs, described, desk_line, imports, solutions_folded, exercises,
+    workbook, quizzes, links, size, budget, minutes]

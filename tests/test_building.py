@@ -25,6 +25,7 @@ LESSON = '''# %% [markdown]
 # ''' + "So many words. " * 20 + '''
 
 # %%
+import os
 import sys
 import time
 import warnings
@@ -45,10 +46,12 @@ for step in tqdm(range(3)):
 # %%
 fig, ax = plt.subplots()
 ax.plot([1, 3, 2])
-print({"a", "b", "c"})
+print({"a", "b", "c"}, os.environ["COURSE_STRICT"])
 
 # %% [markdown]
-# <details><summary>Description</summary>A line.</details>
+# <details><summary>Description</summary>
+# A line that rises from one to three at its second point, then falls again, to two.
+# </details>
 #
 # ### Exercise 1 · 3 min
 
@@ -66,7 +69,7 @@ for word in ("one", "two"):
 
 # %% tags=["raises-exception"]
 import ipywidgets
-display(ipywidgets.IntSlider())
+display({**ipywidgets.IntSlider(3)._repr_mimebundle_(), "text/html": "<b>three</b>"}, raw=True)
 raise ValueError("as it should")
 '''
 
@@ -97,6 +100,7 @@ def built(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "execute", with_a_steady_clock)
+        patch.delenv("COURSE_STRICT")  # the build itself is strict
         patch.setenv("MPLBACKEND", "agg")  # must not keep the figures out of the notebook
         for _ in range(2):
             said = io.StringIO()
@@ -134,7 +138,9 @@ def test_a_build_stores_what_a_reader_wants_to_see(built):
     assert progress.outputs == [] and "stderr of cell 2" in said and "careful" in said
     assert sum("image/png" in output.get("data", {}) for output in figure.outputs) == 1
     assert [output.text for output in words.outputs] == ["one\ntwo\n"] and "cell 6: aside" in said
-    assert [output.output_type for output in error.outputs] == ["error"]
+    assert figure.outputs[0].text.endswith("} 1\n")
+    static, failure = error.outputs
+    assert set(static.data) == {"text/html", "text/plain"} and failure.output_type == "error"
     assert solution.id != copy.id and solution.source == copy.source
 
 
@@ -146,6 +152,19 @@ def test_a_failing_build_keeps_the_old_notebook(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "cell 2 of 2: undefined" in said and "NameError: name 'undefined' is not defined" in said
     assert snapshot(tmp_path) == before
+
+
+def test_a_widget_that_shows_nothing_without_a_kernel_is_refused(tmp_path, monkeypatch, capsys):
+    def pretend(notebook, folder, env):
+        data = {building.WIDGET: {"model_id": "1"}, "text/plain": "IntSlider(value=0)"}
+        notebook.cells[1].outputs = [v4.new_output("display_data", data)]
+        return Execution(cell_seconds=[0.0] * len(notebook.cells))
+
+    monkeypatch.setattr(building, "execute", pretend)
+    add_source(tmp_path, "01_tiny", "# %% [markdown]\n# # Title\n\n# %%\nslider\n")
+    assert main(["build"], tmp_path) == 1
+    assert "Cell 2 shows a widget that is empty without a kernel" in capsys.readouterr().out
+    assert set(snapshot(tmp_path)) == {Path("notebooks/source/01_tiny.py")}
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def test_what_is_started_gets_words_code_and_settings(ready, index):
     out = finish(launch(ready, index, "test", "-k", "launcher"))[1]
     assert "simple/pytest" in index.seen
     assert "STARTED -n2 --dist=loadfile -k launcher" in out
+    assert "STARTED -n2 --dist=loadfile --all" in finish(launch(ready, None, "test", "--all"))[1]
     index.seen.clear()
     assert "STARTED" in finish(launch(ready, None, "lab"))[1]  # and does not make the rest install again
 
@@ -233,7 +234,7 @@ def test_help_at_each_level_installs_nothing(course):
     overview = finish(launch(course, None, "--help"))
     assert overview[0] == 0
     commands = [line.split()[0] for line in overview[1].splitlines()[2:]]
-    assert set(commands) >= {"setup", "lab", "run", "test", "build", "pretrain", "recompute", "doctor"}
+    assert set(commands) >= {"setup", "lab", "run", "test", "build", "pretrain", "recompute", "handout", "doctor"}
     for command in commands:
         code, out, err = finish(launch(course, None, command, "--help"))
         assert (code, err) == (0, "")

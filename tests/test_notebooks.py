@@ -1,11 +1,12 @@
 """The committed notebooks keep the rules of `notebook_rules`, and each rule catches what it is there for."""
 
-import ast
 import copy
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -17,51 +18,71 @@ from course_utils.building import tidy
 from course_utils.notebooks import ROOT, lessons, sources
 
 NOTEBOOKS = [path for paths in lessons().values() for path in paths]
-GOOD = '''# %% [markdown]
+GOOD = f'''# %% [markdown]
 # # A good lesson · 4 min
 #
-# It has [a neighbour](source) and a ![curve that rises](source).
+# It has [a neighbour](../README.md#part) and a ![curve that rises](../README.md).
 
 # %%
-from course_utils.errors import CourseError
+{rules.DESK_LINE}
 
 # %%
 # NBVAL_CHECK_OUTPUT
 print("0.81")
 
 # %%
+claim("…")
 plot()
 
 # %% [markdown]
-# <details><summary>What the figure shows</summary>A line that rises.</details>
+# The claim, in a sentence.
 #
-# ## Exercise: another · 2 min
+# <details><summary>What the figure shows</summary>
+# A line that rises from the left to the right, with a bar at each of its five points.
+# </details>
+#
+# ## Exercise: another · easy · 2 min
 
 # %%
-plot()
+higher = ...  # your code
+check("01-line", higher)
+
+# %% jupyter={{"source_hidden": true}} tags=["solution"]
+check("01-line", True)
+
+# %%
+widgets.slider(plot)
 
 # %% [markdown]
-# <details><summary>What the figure shows</summary>A line that falls.</details>
+# <details><summary>What the figure shows</summary>
+# A line that falls from the left to the right, with a bar at each of its five points.
+# </details>
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-1 + 1
+# %%
+quiz("01-seeds")
 '''
 STDOUT = {"output_type": "stream", "name": "stdout", "text": "0.81\n"}
 FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "AAAA"}}
+SLIDER = {**FIGURE, "data": {"text/html": '<img alt="a line" src="data:image/png;base64,AAAA">'}}
+QUESTION = {**FIGURE, "data": {"text/html": "<details>…</details>"}}
+CODE = ("desk", "printed", "figure", "attempt", "solution", "widget", "quiz")  # the code cells of GOOD, in order
 
 
 @pytest.fixture
-def good(tmp_path):
-    """A small lesson that keeps every rule, its files included."""
+def good(tmp_path, monkeypatch):
+    """A small lesson that keeps every rule, its files and its workbook included."""
     path = tmp_path / "notebooks" / "01_good.ipynb"
     (path.parent / "source").mkdir(parents=True)
     (path.parent / "source" / "01_good.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "README.md").write_text("A neighbour.")
+    book = SimpleNamespace(EXERCISES=[SimpleNamespace(name="01-line")], QUESTIONS=[SimpleNamespace(name="01-seeds")])
+    monkeypatch.setitem(sys.modules, "course_utils.workbook01", book)
     notebook = jupytext.reads(GOOD, fmt="py:percent")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count
-    for cell, output in zip(code[1:4], (STDOUT, FIGURE, FIGURE), strict=True):
-        cell.outputs = [nbformat.from_dict(output)]
+    for name, output in (("printed", STDOUT), ("figure", FIGURE), ("widget", SLIDER), ("quiz", QUESTION)):
+        code[CODE.index(name)].outputs = [nbformat.from_dict(output)]
     nbformat.write(notebook, path)
     return rules.read_lesson(path)
 
@@ -81,40 +102,53 @@ def test_every_source_has_its_notebook_and_the_other_way_round():
     assert not list((ROOT / "notebooks").glob("00_*_lab.ipynb"))
 
 
-def test_lessons_begin_with_the_same_desk_line():
-    found = {path.stem: rules.course_imports(rules.read_lesson(path)) for path in NOTEBOOKS}
-    assert len({ast.unparse(nodes[0]) for nodes in found.values() if nodes}) <= 1
-
-
 def test_a_good_lesson_passes_every_rule(good):
     assert {rule.__name__: rule(good) for rule in rules.RULES} == {rule.__name__: [] for rule in rules.RULES}
 
 
-def _cell(lesson, n):
-    return lesson.notebook.cells[n - 1]
+def _cell(lesson, which):
+    """A cell of GOOD: a code cell by its name, a text cell by its number among them."""
+    kind, place = ("code", CODE.index(which)) if which in CODE else ("markdown", which)
+    return [cell for _, cell in lesson.cells(kind)][place]
+
+
+def _write(lesson, which, old, new):
+    """Change a cell's text, which must have been there."""
+    cell = _cell(lesson, which)
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
 
 
 def _say(lesson, text):
-    _cell(lesson, 3).outputs[0].text = text
+    _cell(lesson, "printed").outputs[0].text = text
 
 
 def _show(lesson, data):
-    _cell(lesson, 4).outputs[0].data = nbformat.from_dict(data)
+    _cell(lesson, "figure").outputs[0].data = nbformat.from_dict(data)
+
+
+def _error(lesson):
+    _cell(lesson, "desk").outputs.append(nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[]))
+
+
+def _swap(lesson, one, other):
+    cells = lesson.notebook.cells
+    places = [next(i for i, cell in enumerate(cells) if cell is _cell(lesson, which)) for which in (one, other)]
+    cells[places[0]], cells[places[1]] = cells[places[1]], cells[places[0]]
 
 
 BAD = {
-    "text edited": ("in_step", lambda it: _cell(it, 1).update(source="# Else · 4 min")),
-    "tag lost": ("in_step", lambda it: _cell(it, 8).metadata.pop("tags")),
+    "text edited": ("in_step", lambda it: _write(it, 0, "A good", "Another")),
+    "tag lost": ("in_step", lambda it: _cell(it, "solution").metadata.pop("tags")),
     "cell lost": ("in_step", lambda it: it.notebook.cells.pop()),
-    "not run": ("executed", lambda it: _cell(it, 2).update(execution_count=None)),
-    "run twice": ("executed", lambda it: _cell(it, 2).update(execution_count=7)),
-    "error kept": ("executed", lambda it: _cell(it, 2).outputs.append(
-        nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[]))),
-    "null count, marked": ("comparable", lambda it: _cell(it, 3).update(execution_count=None)),
-    "nothing to compare": ("comparable", lambda it: _cell(it, 3).update(outputs=[])),
-    "tagged, nothing to compare": ("comparable", lambda it: _cell(it, 2).metadata.update(
+    "not run": ("executed", lambda it: _cell(it, "desk").update(execution_count=None)),
+    "run twice": ("executed", lambda it: _cell(it, "desk").update(execution_count=7)),
+    "error kept": ("executed", _error),
+    "null count, marked": ("comparable", lambda it: _cell(it, "printed").update(execution_count=None)),
+    "nothing to compare": ("comparable", lambda it: _cell(it, "printed").update(outputs=[])),
+    "tagged, nothing to compare": ("comparable", lambda it: _cell(it, "desk").metadata.update(
         tags=["nbval-check-output"])),
-    "semicolon, marked": ("comparable", lambda it: _cell(it, 3).update(source=_cell(it, 3).source + ";")),
+    "semicolon, marked": ("comparable", lambda it: _write(it, "printed", ")", ");")),
     "a home": ("clean_outputs", lambda it: _say(it, "saved in /" + "home/ada/x.npz")),
     "a temporary folder": ("clean_outputs", lambda it: _show(it, {"text/html": "<b>/" + "tmp/x</b>"})),
     "a Windows path": ("clean_outputs", lambda it: _say(it, "C:" + "\\Users\\ada")),
@@ -122,29 +156,52 @@ BAD = {
     "an address": ("clean_outputs", lambda it: _say(it, "<Axes object at 0x7f5547b64490>")),
     "a live widget": ("clean_outputs", lambda it: _show(it, {rules.WIDGET: {"model_id": "1"}})),
     "widget state": ("clean_outputs", lambda it: it.notebook.metadata.update(widgets={})),
-    "stderr": ("clean_outputs", lambda it: _cell(it, 3).outputs[0].update(name="stderr")),
-    "no description": ("described", lambda it: _cell(it, 5).update(source="Look!")),
-    "figure at the end": ("described", lambda it: _cell(it, 8).update(outputs=[nbformat.from_dict(FIGURE)])),
-    "no alt text": ("described", lambda it: _cell(it, 1).update(source="![](source)")),
-    "img without alt": ("described", lambda it: _cell(it, 1).update(source='<img src="source">')),
-    "no such name": ("imports", lambda it: _cell(it, 2).update(source="from course_utils.errors import No")),
-    "no such module": ("imports", lambda it: _cell(it, 2).update(source="import course_utils.nothing")),
-    "five names": ("imports", lambda it: _cell(it, 3).update(
+    "stderr": ("clean_outputs", lambda it: _cell(it, "printed").outputs[0].update(name="stderr")),
+    "no description": ("described", lambda it: _cell(it, 1).update(source="Look!")),
+    "short description": ("described", lambda it: _write(it, 1, ", with a bar at each of its five points", "")),
+    "late description": ("described", lambda it: _write(it, 1, "The claim", "## The claim")),
+    "a widget's picture": ("described", lambda it: _cell(it, 2).update(source="Look!")),
+    "figure at the end": ("described", lambda it: _cell(it, "quiz").update(outputs=[nbformat.from_dict(FIGURE)])),
+    "no alt text": ("described", lambda it: _cell(it, 0).update(source="![](source)")),
+    "img without alt": ("described", lambda it: _cell(it, 0).update(source='<img src="source">')),
+    "another desk": ("desk_line", lambda it: _write(it, "desk", "check, ", "")),
+    "no desk": ("desk_line", lambda it: _cell(it, "desk").update(source="from course_utils.errors import CourseError")),
+    "no such name": ("imports", lambda it: _cell(it, "printed").update(source="from course_utils.errors import No")),
+    "no such module": ("imports", lambda it: _cell(it, "printed").update(source="import course_utils.nothing")),
+    "five names": ("imports", lambda it: _cell(it, "printed").update(
         source="%time\nfrom course_utils.notebooks import run, lessons, sources, chosen, main")),
-    "solution unfolded": ("solutions_folded", lambda it: _cell(it, 8).metadata.pop("jupyter")),
-    "code hidden": ("solutions_folded", lambda it: _cell(it, 8).metadata.pop("tags")),
-    "dead link": ("links", lambda it: _cell(it, 1).update(source="[there](../nowhere.md#part)")),
-    "dead picture": ("links", lambda it: _cell(it, 1).update(source='<img alt="x" src="nowhere.png">')),
+    "solution unfolded": ("solutions_folded", lambda it: _cell(it, "solution").metadata.pop("jupyter")),
+    "code hidden": ("solutions_folded", lambda it: _cell(it, "solution").metadata.pop("tags")),
+    "solution in a heading": ("solutions_folded", lambda it: _write(it, 2, "<details>", "### The solution\n<details>")),
+    "solution in a fold": ("solutions_folded", lambda it: _write(it, 2, "What the figure shows", "A solution")),
+    "no difficulty": ("exercises", lambda it: _write(it, 1, " · easy", "")),
+    "exercise without minutes": ("exercises", lambda it: _write(it, 1, " · 2 min", "")),
+    "nowhere to write": ("exercises", lambda it: _write(it, "attempt", "...  # your code", "True")),
+    "no attempt": ("exercises", lambda it: _write(it, "attempt", 'check("01-line", higher)', "")),
+    "no solution": ("exercises", lambda it: it.notebook.cells.remove(_cell(it, "solution"))),
+    "solution unchecked": ("exercises", lambda it: _cell(it, "solution").update(source="1 + 1")),
+    "solution of another": ("exercises", lambda it: _write(it, "solution", "01-line", "01-other")),
+    "solution first": ("exercises", lambda it: _swap(it, "attempt", "solution")),
+    "unknown exercise": ("workbook", lambda it: _write(it, "attempt", "01-line", "01-curve")),
+    "unknown question": ("workbook", lambda it: _write(it, "quiz", "01-seeds", "01-weeds")),
+    "unknown workbook": ("workbook", lambda it: _write(it, "quiz", "01-seeds", "99-seeds")),
+    "name worked out": ("workbook", lambda it: _write(it, "quiz", '"01-seeds"', "NAME")),
+    "question not shown": ("quizzes", lambda it: _cell(it, "quiz").update(outputs=[nbformat.from_dict(STDOUT)])),
+    "dead link": ("links", lambda it: _cell(it, 0).update(source="[there](../nowhere.md#part)")),
+    "dead picture": ("links", lambda it: _cell(it, 0).update(source='<img alt="x" src="nowhere.png">')),
+    "link to a folder": ("links", lambda it: _cell(it, 0).update(source="[there](../notebooks)")),
+    "link to the solutions": ("links", lambda it: _cell(it, 0).update(source="[there](source/01_good.py)")),
     "too big": ("size", lambda it: it.path.write_bytes(b" " * 3_000_001)),
-    "long cell": ("budget", lambda it: _cell(it, 3).update(source="x = 1\n" * 31)),
-    "long read": ("budget", lambda it: _cell(it, 1).update(source="word " * 1800)),
-    "many cells": ("budget", lambda it: it.notebook.cells.extend([copy.deepcopy(_cell(it, 2))] * 22)),
-    "many figures": ("budget", lambda it: _cell(it, 4).outputs.extend(_cell(it, 4).outputs * 4)),
-    "one figure": ("budget", lambda it: _cell(it, 4).outputs.clear()),
-    "no minutes": ("minutes", lambda it: _cell(it, 1).update(source="# A good lesson")),
-    "section without": ("minutes", lambda it: _cell(it, 1).update(source="# A · 4 min\n## B")),
-    "no title": ("minutes", lambda it: _cell(it, 1).update(source="Only words.")),
-    "over its slot": ("minutes", lambda it: _cell(it, 1).update(source="# A · 46 min")),
+    "long cell": ("budget", lambda it: _cell(it, "printed").update(source="x = 1\n" * 31)),
+    "long read": ("budget", lambda it: _cell(it, 0).update(source="word " * 1800)),
+    "many cells": ("budget", lambda it: it.notebook.cells.extend([copy.deepcopy(_cell(it, "desk"))] * 19)),
+    "many claims": ("budget", lambda it: it.notebook.cells.extend([nbformat.v4.new_code_cell("x = claim('…')")] * 3)),
+    "many figures": ("budget", lambda it: _cell(it, "figure").outputs.extend(_cell(it, "figure").outputs * 4)),
+    "one figure": ("budget", lambda it: _cell(it, "figure").outputs.clear()),
+    "no minutes": ("minutes", lambda it: _write(it, 0, " · 4 min", "")),
+    "section without": ("minutes", lambda it: _cell(it, 0).update(source="# A · 4 min\n## B")),
+    "no title": ("minutes", lambda it: _cell(it, 0).update(source="Only words.")),
+    "over its slot": ("minutes", lambda it: _cell(it, 0).update(source="# A · 46 min")),
 }
 
 
@@ -175,7 +232,7 @@ def pair(tmp_path, monkeypatch):
 def test_jupyterlab_and_the_text_stay_paired_in_both_directions(pair):
     source, notebook = pair
     jupytext_command(["--sync", str(source), "--quiet"])
-    assert json.loads(notebook.read_text(encoding="utf-8"))["cells"][-1]["metadata"]["tags"] == ["solution"]
+    assert json.loads(notebook.read_text(encoding="utf-8"))["cells"][6]["metadata"]["tags"] == ["solution"]
 
     edited = nbformat.read(notebook, as_version=4)
     edited.cells[2].source += "\nprint(2)"

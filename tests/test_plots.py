@@ -1,17 +1,32 @@
-"""Figures: each returns a figure that says what its data say, and leaves matplotlib's settings alone."""
+"""Each figure against a stored picture, in light and in dark; its words say its values; settings are left alone.
+
+After a wanted change, look at the new figures and store them: COURSE_RENEW_REFERENCES=1, then this file's tests.
+"""
+
+import io
+import os
+import re
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
-from course_utils import diagrams, plots
-from course_utils.evidence import times_fewer
+from course_utils import diagrams, plots, style
+from course_utils.errors import CourseError
+from course_utils.evidence import mean_interval, times_fewer
+
+REFERENCES = Path(__file__).parent / "references"
+TOLERANCE = 3.0  # root mean square over all pixels and colours, of 255; a line that is missing makes 7 or more
+ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 
 
-@pytest.fixture
-def table():
+def runs():
+    """Three arms at five sizes, ten seeds each, accuracy rising with the logarithm of the size."""
     draw = np.random.default_rng(0)
     gains = {"feature_extraction": 0.06, "from_scratch": 0.03, "fine_tuning": 0.06}
     return pd.DataFrame(
@@ -22,56 +37,315 @@ def table():
     )  # fmt: skip
 
 
+def controls():
+    """Two controls at three sizes: their means lie between 0.52 and 0.58."""
+    return pd.DataFrame(
+        {"strategy": name, "per_class": n, "seed": seed, "accuracy": base + 0.02 * (n > 5) + 0.001 * seed}
+        for name, base in (("untrained_frozen", 0.55), ("raw_pixels", 0.52))
+        for n in (2, 10, 40)
+        for seed in range(10)
+    )
+
+
+def history(rate, seeds=0):
+    """A loss that falls and an accuracy that rises over 40 steps; with `seeds`, of that many runs."""
+    step = np.arange(1, 41)
+    tables = []
+    for seed in range(max(1, seeds)):
+        loss = (0.7 + 0.05 * seed) * np.exp(-rate * step) + 0.02
+        tables.append(pd.DataFrame({"step": step, "loss": loss, "accuracy": 1 - loss / 2, "seed": seed}))
+    return pd.concat(tables) if seeds else tables[0].drop(columns="seed")
+
+
+def live(seeds=0):
+    return {"from_scratch": history(0.02, seeds), "feature_extraction": history(0.08, seeds)}
+
+
+def pictures(n, size=8):
+    return np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def kernels():
+    ramp = np.linspace(-1, 1, 7)
+    smooth = [np.multiply.outer((1, k % 3 - 1, 1), np.add.outer(ramp, ramp * (-1) ** k)) for k in range(12)]
+    return np.array(smooth), np.random.default_rng(0).normal(size=(12, 3, 7, 7))
+
+
+def the_arrow(**more):
+    fewer = times_fewer(runs(), "feature_extraction", "from_scratch")
+    return plots.accuracy_against_examples(runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
+
+
+def the_neighbours():
+    rows = {"raw pixels": (pictures(3), ["ant", "bee", "bee"]), "features": (pictures(3), ["bee", "bee", "bee"])}
+    return plots.neighbours(pictures(1)[0], "bee", rows)
+
+
+def the_predictions():
+    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
+    return plots.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
+
+
+def the_maps():
+    return plots.feature_maps(pictures(1)[0], np.random.default_rng(1).random((12, 4, 4)), "layer1", count=4)
+
+
+FIGURES = {
+    "accuracy_against_examples": the_arrow,
+    "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
+    "accuracies_at": lambda: plots.accuracies_at(runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
+    "learning_curves": lambda: plots.learning_curves(live()),
+    "learning_curves_seeds": lambda: plots.learning_curves(live(seeds=4), ["loss"]),
+    "seeds_as_dots": lambda: plots.seeds_as_dots(runs().query("per_class == 10"), "feature_extraction", "fine_tuning"),
+    "confusion_matrix": lambda: plots.confusion_matrix([[30, 5, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"]),
+    "picture_grid": lambda: plots.picture_grid(pictures(7), [f"picture {k}" for k in range(7)], columns=4),
+    "predictions": the_predictions,
+    "filters": lambda: plots.filters(*kernels()),
+    "feature_maps": the_maps,
+    "neighbours": the_neighbours,
+    "the_words": diagrams.the_words,
+}
+
+
+@pytest.fixture(autouse=True)
+def light():
+    yield
+    style.use("light")
+
+
 def words(figure) -> str:
     return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
-def pictures(n):
-    return np.random.default_rng(0).integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+def small(figure) -> Image.Image:
+    file = io.BytesIO()
+    figure.savefig(file, dpi=50)
+    return Image.open(file).convert("RGB")
 
 
-def test_the_arrow_carries_the_measured_factor(table):
-    fewer = times_fewer(table, "feature_extraction", "from_scratch")
-    labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
-    said = words(plots.accuracy_against_examples(table, labels, fewer, pictures(2), chance=0.5))
+def distance(a: Image.Image, b: Image.Image) -> float:
+    assert a.size == b.size
+    return float(np.sqrt(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2)))
+
+
+def assert_like(figure, name: str) -> None:
+    path, drawn = REFERENCES / f"{name}.png", small(figure)
+    if os.environ.get("COURSE_RENEW_REFERENCES") == "1":
+        REFERENCES.mkdir(exist_ok=True)
+        drawn.save(path, optimize=True)
+    assert path.exists(), f"no {path.name}: see the top of this file"
+    assert distance(drawn, Image.open(path).convert("RGB")) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_figure_is_the_stored_one_and_leaves_all_as_it_was(name):
+    before = dict(plt.rcParams)
+    assert_like(FIGURES[name](), name)
+    assert dict(plt.rcParams) == before and not plt.get_fignums()
+
+
+def test_dark_figures_are_the_stored_ones():
+    style.use("dark")
+    assert_like(the_arrow(controls=controls()), "dark_accuracy_against_examples_controls")
+    assert_like(the_neighbours(), "dark_neighbours")
+
+
+def test_every_figure_is_tried_and_every_reference_used():
+    drawing = [*plots.__all__, *(name for name, it in vars(diagrams).items() if hasattr(it, "__wrapped__"))]
+    assert [name for name in drawing if not any(known.startswith(name) for known in FIGURES)] == []
+    stored = {path.stem for path in REFERENCES.iterdir()}
+    assert stored == {*FIGURES, "dark_accuracy_against_examples_controls", "dark_neighbours"}
+    assert max(path.stat().st_size for path in REFERENCES.iterdir()) <= 40_000
+
+
+def longest_line(figure):
+    return max(figure.findobj(matplotlib.lines.Line2D), key=lambda line: len(line.get_xdata()) * line.get_linewidth())
+
+
+@pytest.mark.parametrize("name", ["accuracy_against_examples", "learning_curves", "learning_curves_seeds"])
+def test_the_comparison_sees_that_a_line_is_missing(name):
+    figure = FIGURES[name]()
+    longest_line(figure).set_visible(False)
+    assert distance(small(figure), Image.open(REFERENCES / f"{name}.png").convert("RGB")) > TOLERANCE
+
+
+def test_the_comparison_sees_another_colour_and_another_value():
+    figure = FIGURES["seeds_as_dots"]()
+    figure.axes[0].texts[-1].set_text("mean of 3 seeds: +0.9")
+    assert distance(small(figure), Image.open(REFERENCES / "seeds_as_dots.png").convert("RGB")) > TOLERANCE
+    other = plots.confusion_matrix([[5, 30, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"])
+    assert distance(small(other), Image.open(REFERENCES / "confusion_matrix.png").convert("RGB")) > TOLERANCE
+
+
+@pytest.mark.parametrize("paper", ["light", "dark"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_everyone_can_read_the_figure(name, paper, monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    style.use(paper)
+    figure = FIGURES[name]()  # raises what `style.contrast_faults` finds
+    sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert min(sizes) >= 11 and 20 < len(figure.words) < 900
+
+
+def test_the_arrow_carries_the_measured_factor():
+    fewer = times_fewer(runs(), "feature_extraction", "from_scratch")
+    figure = the_arrow()
+    said = words(figure)
     assert f"{fewer.factor:.0f} times fewer" in said and f"{fewer.examples:.0f} of each" in said
-    assert "transfer" in said and "40 of each" in said
+    assert "transfer" in said and "40 of each" in said and "always the\nlarger class" in said
+    assert str(fewer) in figure.words and "transfer lies above from scratch at all 5 sizes" in figure.words
 
 
-def test_no_arrow_where_the_lines_do_not_meet(table):
-    fewer = times_fewer(table, "from_scratch", "feature_extraction")
-    figure = plots.accuracy_against_examples(table, {"from_scratch": "a", "feature_extraction": "b"}, fewer)
-    assert "times fewer" not in words(figure)
+def test_no_arrow_where_the_lines_do_not_meet():
+    fewer = times_fewer(runs(), "from_scratch", "feature_extraction")
+    figure = plots.accuracy_against_examples(runs(), {"from_scratch": "a", "feature_extraction": "b"}, fewer)
+    assert "times fewer" not in words(figure) + figure.words
+    assert "a lies above b at 0 of 5 sizes" in figure.words
 
 
-def test_intervals_are_drawn_and_right(table):
-    figure = plots.accuracy_against_examples(table, {"fine_tuning": "fine-tuning"})
+def test_intervals_are_drawn_and_right():
+    figure = plots.accuracy_against_examples(runs(), {"fine_tuning": "fine-tuning"})
     (bars,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
-    at_ten = table.query("strategy == 'fine_tuning' and per_class == 10")["accuracy"]
+    at_ten = runs().query("strategy == 'fine_tuning' and per_class == 10")["accuracy"]
     half = 2.262157 * at_ten.std() / np.sqrt(10)  # Student's t for nine degrees of freedom
     assert np.diff(bars.get_segments()[2][:, 1])[0] == pytest.approx(2 * half, rel=1e-5)
 
 
-def test_the_race_shows_every_seed(table):
-    stored = table[table.per_class == 10]
-    history = pd.DataFrame({"step": range(1, 31), "loss": np.linspace(0.7, 0.2, 30)})
-    figure = plots.race(dict.fromkeys(("from_scratch", "feature_extraction"), history), stored)
-    dots = sum(len(c.get_offsets()) for c in figure.axes[1].collections if len(c.get_offsets()) == 10)
-    assert dots == 20 and "10 seeds" in words(figure)
+def band(figure):
+    """Lower and upper edge of the grey band: accuracies at its sizes."""
+    return [line.get_ydata() for line in figure.axes[0].lines if line.get_zorder() == 0.6]
 
 
-def test_the_two_most_opposite_seeds_are_named(table):
-    stored = table[table.per_class == 10]
-    wide = stored.pivot(index="seed", columns="strategy", values="accuracy")
+def test_the_band_reaches_from_the_lowest_to_the_highest_mean_of_the_controls():
+    low, high = band(plots.accuracy_against_examples(runs(), ARMS, controls=controls()))
+    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and high == pytest.approx([0.5545, 0.5745, 0.5745])
+
+
+def test_chance_becomes_part_of_the_band():
+    figure = plots.accuracy_against_examples(runs(), ARMS, controls=controls(), chance=0.6)
+    low, high = band(figure)
+    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and set(high) == {0.6}
+    assert "no transfer" in words(figure) and "larger class" not in words(figure)
+    assert "between 0.52 and 0.60" in figure.words
+
+
+def test_nothing_but_the_dots_moves_from_size_to_size():
+    few, many = (plots.accuracies_at(runs(), n, ARMS) for n in (2, 40))
+    for get in ("get_xlim", "get_ylim", "get_position"):
+        assert np.array_equal(*(np.asarray(getattr(figure.axes[0], get)()) for figure in (few, many)))
+    assert style.png(few) != style.png(many) and "40 examples of each class" in words(many)
+
+
+def test_dots_and_words_say_the_mean_and_its_interval():
+    figure = plots.accuracies_at(runs(), 10, ARMS)
+    values = runs().query("strategy == 'from_scratch' and per_class == 10")["accuracy"]
+    mean, low, high, _ = mean_interval(values)
+    assert f"from scratch {mean:.2f} (10 seeds, 95 % interval {low:.2f} to {high:.2f})" in figure.words
+    dots = [c.get_offsets()[:, 0] for c in figure.axes[0].collections if len(c.get_offsets()) == 10]
+    assert sorted(dots[1]) == pytest.approx(sorted(values)) and f"{mean:.2f}" in words(figure)
+
+
+def test_an_arm_that_has_no_runs_at_a_size_leaves_its_row_empty():
+    table = runs().query("strategy == 'from_scratch' or per_class != 10")
+    assert plots.accuracies_at(table, 10, ARMS).words.count("seeds") == 1
+
+
+def test_a_size_that_was_not_measured_is_an_error():
+    with pytest.raises(CourseError, match="No run has 7 examples of each class; there are runs with 2, 5, 10, 20, 40"):
+        plots.accuracies_at(runs(), 7, ARMS)
+
+
+def test_learning_curves_show_the_mean_of_ten_updates_and_the_interval_over_seeds():
+    table = history(0.02, seeds=4)
+    figure = plots.learning_curves({"fine_tuning": table}, ["loss"])
+    mean, low, _ = (line.get_ydata() for line in figure.axes[0].lines)
+    last = [run["loss"].iloc[-10:].mean() for _, run in table.groupby("seed")]
+    assert mean[-1] == pytest.approx(np.mean(last)) and low[-1] == pytest.approx(mean_interval(last).low)
+    assert f"fine-tuning goes from {mean[0]:.2f} to {mean[-1]:.2f}" in figure.words
+
+
+def test_what_is_measured_now_and_then_is_drawn_as_it_is():
+    table = history(0.02).assign(validation_accuracy=np.where(np.arange(40) % 10 == 9, 0.8, np.nan))
+    figure = plots.learning_curves({"fine_tuning": table}, ["validation_accuracy"])
+    assert list(figure.axes[0].lines[0].get_xdata()) == [10, 20, 30, 40]
+    assert "validation accuracy" in words(figure) and "means over" not in words(figure)
+
+
+def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are():
+    with pytest.raises(CourseError, match="They have step, loss, accuracy"):
+        plots.learning_curves({"fine_tuning": history(0.1)}, ["losses"])
+
+
+def test_the_two_most_opposite_seeds_are_named():
+    wide = runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
     gap = wide["feature_extraction"] - wide["fine_tuning"]
-    said = words(plots.seeds_as_dots(stored, "feature_extraction", "fine_tuning"))
+    figure = FIGURES["seeds_as_dots"]()
+    said = words(figure)
     assert f"seed {gap.idxmax()}: feature extraction" in said and f"seed {gap.idxmin()}: fine-tuning" in said
+    assert f"{(gap > 0).sum()} above zero, {(gap < 0).sum()} below" in figure.words
+    assert f"{gap.mean():+.3f}" in figure.words
+
+
+def test_the_confusion_matrix_counts_and_names_the_commonest_mistake():
+    figure = FIGURES["confusion_matrix"]()
+    assert figure.words == (
+        "87 of 105 examples are right (83%). The commonest mistake: 12 of the 35 of class bee are called ant."
+    )
+    assert all(f" {count} " in f" {words(figure)} " for count in (30, 5, 12, 22, 1, 35, 0))
+
+
+def test_a_matrix_of_another_shape_is_an_error():
+    with pytest.raises(CourseError, match="3 classes need 3 x 3 counts, not 2 x 2"):
+        plots.confusion_matrix(np.eye(2), ["ant", "bee", "moth"])
+
+
+def test_many_classes_can_be_read_too(monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    counts = np.random.default_rng(0).integers(0, 90, (26, 26))
+    plots.confusion_matrix(counts, [chr(65 + k) for k in range(26)])
+    plots.confusion_matrix(counts[:10, :10], [f"a long name {k}" for k in range(10)])
+
+
+def test_predictions_say_what_is_wrong_by_a_sign_as_well():
+    figure = the_predictions()
+    said = words(figure)
+    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
+    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
+
+
+def test_filters_tell_smooth_kernels_from_noise():
+    figure = FIGURES["filters"]()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["trained", "untrained"]
+    assert "12 kernels of 7 x 7 weights" in figure.words
+    learned, untrained = map(float, re.search(r"by ([\d.-]+), untrained ([\d.-]+):", figure.words).groups())
+    assert learned > 0.5 > 0.2 > abs(untrained)
+
+
+def test_filters_take_the_weights_of_a_network():
+    assert "8 kernels of 3 x 3" in plots.filters(torch.nn.Conv2d(3, 8, 3).weight).words
+    with pytest.raises(CourseError, match="O x 3 x H x W; these are 8 x 4 x 3 x 3"):
+        plots.filters(torch.nn.Conv2d(4, 8, 3).weight)
+
+
+def test_the_strongest_channels_come_first():
+    maps = np.zeros((6, 4, 4)) + np.array([3, 9, 1, 7, 0, 5])[:, None, None]
+    figure = plots.feature_maps(pictures(1)[0], maps, "layer2", count=4)
+    assert "channels 1, 3, 5, 0, with means from 9.00 to 3.00" in figure.words and "4 of the 6 maps" in figure.words
+
+
+def test_neighbours_are_marked_by_sign_and_frame():
+    figure = the_neighbours()
+    said = words(figure)
+    assert said.count("✓ bee") == 5 and said.count("✗ ant") == 1 and "2 of 3\nright" in said and "3 of 3\nright" in said
+    frames = {ax.get_xlabel(): ax.spines["left"].get_linestyle() for ax in figure.axes if ax.get_xlabel()}
+    assert frames["✓ bee"] == "-" and frames["✗ ant"] != "-"
+    assert "by raw pixels 2 of 3; by features 3 of 3" in figure.words
 
 
 def test_a_grid_shows_each_picture_under_its_title():
-    figure = plots.picture_grid(pictures(7), [f"picture {k}" for k in range(7)], columns=3)
+    figure = FIGURES["picture_grid"]()
     assert all(f"picture {k}" in words(figure) for k in range(7))
-    assert len(figure.axes) == 9
+    assert len(figure.axes) == 8 and figure.words.startswith("7 pictures, titled picture 0,")
 
 
 def test_the_drawing_has_the_six_words():
@@ -79,7 +353,8 @@ def test_the_drawing_has_the_six_words():
     assert all(word in said for word in ("source", "target", "domain", "task", "backbone", "head"))
 
 
-def test_drawing_changes_no_settings_and_leaves_no_figure_open(table):
-    before = dict(plt.rcParams)
-    plots.accuracy_against_examples(table, {"fine_tuning": "x"})
-    assert dict(plt.rcParams) == before and not plt.get_fignums()
+def test_two_drawings_in_one_figure_speak_one_after_the_other():
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    plots.accuracies_at(runs(), 2, ARMS, ax=axes[0])
+    assert plots.accuracies_at(runs(), 40, ARMS, ax=axes[1]) is figure
+    assert "with 2 examples" in figure.words and "with 40 examples" in figure.words and not plt.get_fignums()

@@ -1,0 +1,101 @@
+"""Lesson 00 in a real JupyterLab: run, moved, answered and solved in a browser, at two widths."""
+
+import jupytext
+import pytest
+from browser import SELECT, Lesson, find_browser, jupyterlab
+from playwright.sync_api import sync_playwright
+
+from course_utils.notebooks import ROOT
+from course_utils.workbook00 import QUESTIONS, SIGN
+
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
+RADIO, SLIDER = "input[type=radio]", ".widget-slider"
+NEW_PICTURE = """([output, old]) => { const picture = output.querySelector("img");
+    return picture?.src !== old && picture?.naturalWidth > 0; }"""
+WRONG = '''def who_is_better(differences):
+    return "a" if differences.mean() > 0 else "b"
+
+check("00-interval", who_is_better)'''
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        path = find_browser(playwright)
+        if path is None:
+            pytest.skip("No Chromium or Chrome was found: install one, or run `playwright install chromium`.")
+        chromium = playwright.chromium.launch(executable_path=path)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module", params=[WIDE, NARROW], ids=lambda size: f"{size['width']}px")
+def lesson(request, browser, lab):
+    """Lesson 00, opened and run from top to bottom in a fresh kernel."""
+    lab.start_afresh()
+    page = browser.new_page(viewport=request.param)
+    lesson = Lesson(page, lab)
+    lesson.open()
+    lesson.run_all()
+    yield lesson
+    if lesson.pictures:
+        lesson.take_pictures()  # with the answers given
+    page.close()
+
+
+def solution():
+    """The text of the folded cell that solves the exercise."""
+    cells = jupytext.read(ROOT / "notebooks" / "source" / "00_start_here.py", fmt="py:percent").cells
+    return next(cell.source for cell in cells
+                if "solution" in cell.metadata.get("tags", []) and '"00-interval"' in cell.source)
+
+
+def test_every_cell_runs_without_an_error(lesson):
+    assert lesson.error == ""
+
+
+def test_nothing_pops_up_that_a_learner_would_have_to_answer(lesson):
+    assert lesson.page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
+
+
+def test_a_slider_moved_by_keyboard_shows_another_picture(lesson):
+    output = lesson.output(SLIDER)
+    old = output.locator("img").first.get_attribute("src")
+    output.locator(".noUi-handle").first.focus()
+    lesson.page.keyboard.press("ArrowRight")
+    lesson.page.wait_for_function(NEW_PICTURE, arg=[output.element_handle(), old])
+    lesson.take_picture("slider")
+
+
+def test_a_quiz_is_answered_by_keyboard_alone(lesson):
+    question = next(question for question in QUESTIONS if question.right)
+    place = lesson.cell(f'quiz("{question.name}")')
+    lesson.page.evaluate(SELECT, place)
+    lesson.tab_to(RADIO)
+    lesson.tab_to(RADIO)  # the second option
+    lesson.page.keyboard.press("Space")
+    lesson.tab_to("button")
+    lesson.page.keyboard.press("Enter")
+    reason = lesson.node(place).get_by_role("alert")
+    reason.wait_for()
+    assert question.lettered["B"].reason in reason.inner_text()
+    lesson.take_picture("quiz")
+
+
+def test_an_exercise_fails_with_a_hint_and_then_passes(lesson):
+    place = lesson.cell('check("00-interval"')
+    said = lesson.rewrite(place, WRONG)
+    assert "Not yet" in said and SIGN in said
+    lesson.take_picture("not-yet")
+    assert "Passed" in lesson.rewrite(place, solution())
+    lesson.take_picture("passed")
+
+
+def test_the_console_of_the_browser_holds_no_error(lesson):
+    assert lesson.complaints == []
