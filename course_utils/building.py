@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupytext.config import load_jupytext_configuration_file
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -19,6 +20,7 @@ from course_utils.errors import CourseError
 from course_utils.kernels import Execution, execute
 from course_utils.minutes import sections, write_minutes
 
+PAIRING = Path(__file__).resolve().parents[1] / "pyproject.toml"  # how notebooks and texts belong together
 SIZE_LIMIT = 3_000_000  # bytes; a bigger notebook is slow to open and to compare
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed; what
@@ -42,8 +44,9 @@ class Built:
 def build(source: Path) -> Built:
     """Execute `source` (`notebooks/source/NN_topic.py`) into `notebooks/NN_topic.ipynb`.
 
-    The minutes worked out on the way go into the headings of both files. Both are written beside and
-    renamed, and only once every cell has run: otherwise a `CourseError` is raised and the old ones stay.
+    The minutes worked out on the way go into the headings of both files, and the text is laid out as JupyterLab
+    would save it. Both are written beside and renamed, and only once every cell has run: otherwise a
+    `CourseError` is raised and the old ones stay.
     """
     folder = source.parents[1]
     text = source.read_text(encoding="utf-8")
@@ -53,7 +56,7 @@ def build(source: Path) -> Built:
     if execution.failure:
         raise CourseError(f"{source.stem} failed in {execution.failure}")
     warnings = tidy(notebook)
-    new_text = write_minutes(notebook, text, execution.cell_seconds)
+    write_minutes(notebook, execution.cell_seconds)
     name_cells(notebook)
     nbformat.validate(notebook)
     content = (nbformat.writes(notebook) + "\n").encode()
@@ -64,10 +67,18 @@ def build(source: Path) -> Built:
         raise CourseError(f"{source.name} was changed while it was being executed.\nBuild it again.")
     target = folder / f"{source.stem}.ipynb"
     changed = write_if_new(target, content)
-    write_if_new(source, new_text.encode())
+    write_if_new(source, as_text(notebook).encode())
     for picture in readme_figures(notebook):
         write_if_new(folder.parent / "data" / "results" / f"{source.stem}.png", picture)
     return Built(target, len(content), changed, execution, warnings)
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """The text that Jupytext pairs with `notebook`.
+
+    Written in any other way, it would keep JupyterLab from opening a notebook that is newer than its text.
+    """
+    return jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_configuration_file(str(PAIRING)))
 
 
 def readme_figures(notebook: NotebookNode) -> list[bytes]:

@@ -119,26 +119,11 @@ def whole_lesson(found: list[Section]) -> int:
     return settle(title.own + title.declared + parts, title.stated)
 
 
-def write_minutes(notebook: NotebookNode, text: str, cell_seconds: list[float]) -> str:
-    """Put the minutes into the headings of `notebook` (in place) and of `text`, its percent-format source.
-
-    Returns the new text. Only heading lines change, so everything else stays as its author wrote it.
-    """
+def write_minutes(notebook: NotebookNode, cell_seconds: list[float]) -> None:
+    """Put the minutes into the headings of `notebook`, in place; nothing else changes."""
     found = sections(notebook, cell_seconds)
-    position = 0
     for section in found:
         minutes = whole_lesson(found) if section.level == 1 else section.minutes
-        cell = notebook.cells[section.cell]
-        lines = cell.source.split("\n")
-        old, new = lines[section.line], f"{'#' * section.level} {section.title} · {minutes} min"
-        lines[section.line] = new
-        cell.source = "\n".join(lines)
-        text, position = _replace_line(text, old, new, position)
-    return text
-
-
-def _replace_line(text: str, old: str, new: str, start: int) -> tuple[str, int]:
-    """`text` with the first line `old` from `start` on replaced, commented or not, and where that ends."""
-    line = re.compile(rf"^(# )?{re.escape(old)}$", re.MULTILINE).search(text, start)
-    written = (line[1] or "") + new
-    return text[:line.start()] + written + text[line.end():], line.start() + len(written)
+        lines = notebook.cells[section.cell].source.split("\n")
+        lines[section.line] = f"{'#' * section.level} {section.title} · {minutes} min"
+        notebook.cells[section.cell].source = "\n".join(lines)

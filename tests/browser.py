@@ -74,12 +74,14 @@ class Lab:
             return False
 
     def start_afresh(self) -> None:
-        """End every kernel, and lay out the notebooks as they are committed."""
+        """End every kernel, and lay out the notebooks as they are committed, later than their texts as after a pull."""
         for session in self.ask("sessions"):
             self.ask(f"sessions/{session['id']}", "DELETE")
         shutil.rmtree(self.folder, ignore_errors=True)
         ignored = shutil.ignore_patterns(".ipynb_checkpoints")
         shutil.copytree(ROOT / "notebooks", self.folder / "notebooks", ignore=ignored)
+        for notebook in (self.folder / "notebooks").glob("*.ipynb"):
+            os.utime(notebook)
         shutil.copy(ROOT / "pyproject.toml", self.folder)  # it pairs notebooks with their texts
 
 

@@ -12,7 +12,7 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from course_utils.building import ANSI, SIZE_LIMIT, WIDGET
+from course_utils.building import ANSI, SIZE_LIMIT, WIDGET, as_text
 from course_utils.handout import SOLUTION, local_links
 from course_utils.minutes import HEADING, count_words, visible_lines
 
@@ -41,7 +41,12 @@ class Lesson:
 
     path: Path
     notebook: NotebookNode
-    source: NotebookNode
+    text: str
+
+    @property
+    def source(self) -> NotebookNode:
+        """The text as a notebook without outputs."""
+        return jupytext.reads(self.text, fmt="py:percent")
 
     @property
     def is_core(self) -> bool:
@@ -56,11 +61,11 @@ class Lesson:
 def read_lesson(path: Path) -> Lesson:
     """The notebook at `path` and its source, which must exist."""
     source = path.parent / "source" / f"{path.stem}.py"
-    return Lesson(path, nbformat.read(path, as_version=4), jupytext.read(source, fmt="py:percent"))
+    return Lesson(path, nbformat.read(path, as_version=4), source.read_text(encoding="utf-8"))
 
 
 def in_step(lesson: Lesson) -> list[str]:
-    """Notebook and source hold the same cells, with the same tags and folds."""
+    """Notebook and source hold the same cells, with the same tags and folds, and JupyterLab opens them as a pair."""
     def essence(cell: NotebookNode) -> tuple:
         metadata = cell.metadata
         return cell.cell_type, cell.source, sorted(metadata.get("tags", [])), metadata.get("jupyter", {})
@@ -69,6 +74,8 @@ def in_step(lesson: Lesson) -> list[str]:
     wrong = [f"cell {n} differs from its source" for n, (a, b) in enumerate(pairs, start=1) if a != b]
     if len(lesson.notebook.cells) != len(lesson.source.cells):
         wrong.append("notebook and source have different numbers of cells")
+    if not wrong and as_text(lesson.notebook) != lesson.text:
+        wrong.append("the source is laid out in another way than JupyterLab's: build the lesson")
     return wrong
 
 

@@ -140,6 +140,7 @@ def _swap(lesson, one, other):
 BAD = {
     "text edited": ("in_step", lambda it: _write(it, 0, "A good", "Another")),
     "tag lost": ("in_step", lambda it: _cell(it, "solution").metadata.pop("tags")),
+    "laid out otherwise": ("in_step", lambda it: setattr(it, "text", it.text.replace("\n# %%", "\n\n# %%"))),
     "cell lost": ("in_step", lambda it: it.notebook.cells.pop()),
     "not run": ("executed", lambda it: _cell(it, "desk").update(execution_count=None)),
     "run twice": ("executed", lambda it: _cell(it, "desk").update(execution_count=7)),

@@ -202,7 +202,8 @@ def who_is_better(differences):
 
 check("00-interval", who_is_better)
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def who_is_better(differences):
     interval = mean_interval(differences)
     if interval.low > 0:
