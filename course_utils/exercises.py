@@ -74,15 +74,19 @@ def check(name: str, attempt: Any) -> Card:
     return _check_function(exercise, attempt)
 
 
-def find(name: str, table: str) -> Any:
-    """What is called `name` in the list `table` of its lesson's workbook; CourseError with the nearest names."""
+def declared(table: str, lesson: str = "") -> list:
+    """What stands in the list `table` of all workbooks, or of the core's and the lab's of a lesson, as "01"."""
     books = [module.name for module in pkgutil.iter_modules(course_utils.__path__)]
-    books = [book for book in books if re.fullmatch(r"workbook\d\d", book)]
-    known = {}
-    for book in sorted(books, key=lambda book: book[-2:] != str(name)[:2]):  # its own first, the others for an error
-        known |= {entry.name: entry for entry in getattr(import_module(f"course_utils.{book}"), table, [])}
-        if name in known:
-            return known[name]
+    books = [book for book in books if re.fullmatch(rf"workbook{lesson or '..'}(_lab)?", book)]
+    return [entry for book in books for entry in getattr(import_module(f"course_utils.{book}"), table, [])]
+
+
+def find(name: str, table: str) -> Any:
+    """What is called `name` in the list `table` of its lesson's workbooks; CourseError with the nearest names."""
+    for entry in declared(table, re.escape(str(name)[:2])):
+        if entry.name == name:
+            return entry
+    known = [entry.name for entry in declared(table)]
     near = get_close_matches(str(name), known, n=3, cutoff=0.3) or sorted(known)[:3]
     raise CourseError(f"There is nothing called {name!r} here.\nNearest names: {', '.join(map(repr, near))}.")
 

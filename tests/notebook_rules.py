@@ -13,6 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from course_utils.building import ANSI, SIZE_LIMIT, WIDGET, as_text
+from course_utils.exercises import declared
 from course_utils.handout import SOLUTION, local_links
 from course_utils.minutes import HEADING, count_words, visible_lines
 
@@ -239,11 +240,7 @@ def workbook(lesson: Lesson) -> list[str]:
         for n, cell in lesson.cells("code"):
             for written in called(cell, function):
                 name = written.strip("'")
-                try:
-                    book = importlib.import_module(f"course_utils.workbook{name[:2]}")
-                except ImportError:
-                    book = None
-                there = [entry.name for entry in getattr(book, shelf, [])]
+                there = [entry.name for entry in declared(shelf, name[:2])]
                 wrong += [] if name in there else [f"cell {n}: {function}({written}) is in no workbook"]
     return wrong
 

@@ -123,7 +123,7 @@ def test_ci_runs_the_command_of_the_readme_and_fails_as_it_does(tmp_path, data):
     words = ["bash", clone / ".ci" / "run"]
     done = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     command = "python3 -m course_utils test"
-    assert done.stdout == f"{command}, data: {'data' if data else ''}\n"
+    assert done.stdout == f"{command} --all, data: {'data' if data else ''}\n"
     assert done.returncode == 3
     assert command in (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -1,24 +1,19 @@
 """Exercises: what holds for those of every workbook, and how a check meets whatever a learner hands in."""
 
-import pkgutil
 import random
-import re
-from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from mutants import mutants_of
 
-import course_utils
 from course_utils import exercises
 from course_utils.attempts import difference, fingerprint, is_empty, run
 from course_utils.cards import LONGEST, STATES, Card, shorten
 from course_utils.errors import CourseError
-from course_utils.exercises import Exercise, Mistake, check
+from course_utils.exercises import Exercise, Mistake, check, declared
 
-WORKBOOKS = [m.name for m in pkgutil.iter_modules(course_utils.__path__) if re.fullmatch(r"workbook\d\d", m.name)]
-ALL = [entry for book in WORKBOOKS for entry in import_module(f"course_utils.{book}").EXERCISES]
+ALL = declared("EXERCISES")
 FUNCTIONS = [exercise for exercise in ALL if callable(exercise.solution)]
 MISTAKES = [pytest.param(e, m, id=f"{e.name}-{n}") for e in ALL for n, m in enumerate(e.mistakes)]
 RANDOM_INPUTS = 300

@@ -77,7 +77,7 @@ def test_ctrl_c_ends_quietly_and_the_next_start_completes(with_uv, index):
     index.wait_for(wheel)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the launcher and to pip
     code, out, err = finish(process)
-    assert code == 130
+    assert code == 130, out + err
     assert "To go on: python3 -m course_utils setup" in out
     assert "Traceback" not in err
     gate.set()

@@ -1,22 +1,19 @@
 """Quizzes and predictions: as widgets, without a kernel, and quoted once something is measured."""
 
-import pkgutil
 import re
-from importlib import import_module
 
 import ipywidgets as widgets
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from nbformat import v4
 
-import course_utils
 from course_utils import quizzes
 from course_utils.building import WIDGET, tidy
 from course_utils.errors import CourseError
+from course_utils.exercises import declared
 from course_utils.quizzes import ANSWERS, HOW, LETTERS, Option, Question, Quiz, quiz, recall
 
-WORKBOOKS = [m.name for m in pkgutil.iter_modules(course_utils.__path__) if re.fullmatch(r"workbook\d\d", m.name)]
-ALL = [question for book in WORKBOOKS for question in import_module(f"course_utils.{book}").QUESTIONS]
+ALL = declared("QUESTIONS")
 ASKED = [question for question in ALL if question.right]
 PREDICTED = [question for question in ALL if not question.right]
 LIMIT = 50  # words of a question with its options; it is answered in a minute
