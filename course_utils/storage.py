@@ -16,7 +16,9 @@ from course_utils.errors import CourseError
 from course_utils.models import WEIGHTS
 
 RESULTS = WEIGHTS.parent.parent / "results"
-MEASURED = ("accuracy", "seconds", "correct", "commit", "machine", "torch", "weights", "version")  # not settings
+MEASURED = (  # not settings
+    "accuracy", "apart", "distance", "seconds", "correct", "commit", "machine", "torch", "weights", "version",
+)  # fmt: skip
 
 
 def path_of(name: str) -> Path:

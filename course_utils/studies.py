@@ -6,10 +6,15 @@ from functools import cache
 from course_utils.data import Task, load_task, pool_task
 from course_utils.experiments import TUNING_SEEDS, Study, grid_of, load_results
 from course_utils.models import load_model
+from course_utils.probing import SIZES as PROBED
+from course_utils.probing import probes, probes_grid, probes_tuning, source_distance
+from course_utils.probing import tuning_grid as penalties_grid
 from course_utils.storage import pack
 from course_utils.strategies import STRATEGIES
 from course_utils.training import Score, evaluate, fit
 from course_utils.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
+from course_utils.yosinski import CONDITIONS, PAIRS, TUNING_PAIR, yosinski, yosinski_base, yosinski_tuning
+from course_utils.yosinski import RATES as YOSINSKI_RATES
 
 SIZES = (2, 5, 10, 20, 40, 80, 120)  # photographs a class
 ARMS = (("from_scratch", 100), ("from_scratch", 400), ("feature_extraction", 100), ("fine_tuning", 100))
@@ -103,4 +108,14 @@ STUDIES = {
     ),
     "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, minutes=35),
     "transfer": Study(transfer, transfer_grid(), range(10), minutes=50, needs=("transfer_tuning",)),
+    "probes_tuning": Study(probes_tuning, penalties_grid(), TUNING_SEEDS, minutes=10),
+    "probes": Study(probes, probes_grid(), range(10), minutes=10, needs=("probes_tuning",)),
+    "source_distance": Study(source_distance, grid_of(task=(*PROBED, "source")), range(10), minutes=2),
+    "yosinski_tuning": Study(yosinski_tuning, grid_of(lr=YOSINSKI_RATES), (TUNING_PAIR,), minutes=5),
+    "yosinski_base": Study(
+        yosinski_base, grid_of(half_of=("A", "B")), PAIRS, minutes=8, needs=("yosinski_tuning",)
+    ),
+    "yosinski": Study(
+        yosinski, grid_of(condition=CONDITIONS, depth=range(1, 6)), PAIRS, minutes=60, needs=("yosinski_base",)
+    ),
 }
