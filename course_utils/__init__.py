@@ -12,6 +12,7 @@ _HOMES = {
     "freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
     "models": ("PhotoNet", "load_model"),
     "quizzes": ("quiz", "recall"),
+    "similarity": ("cka",),
     "strategies": (
         "Strategy", "feature_extraction", "fine_tuning", "from_scratch", "head_first", "partial_fine_tuning",
     ),

@@ -153,7 +153,7 @@ def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int =
         ax.imshow(maps[channel], norm=scale.norm, cmap=scale.cmap, interpolation="nearest")
         ax.set_title(f"channel {channel}", loc="center", fontsize=11)
         ax.axis("off")
-    bar = grid.colorbar(scale, ax=grid.axes, label=f"activation in {stage}", fraction=0.04)
+    bar = grid.colorbar(scale, ax=grid.axes, label=f"activation in {stage}", fraction=0.04, format="%.1f")
     bar.outline.set_visible(False)
     means = maps[strongest].mean((1, 2))
     return say(figure, (

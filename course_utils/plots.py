@@ -10,14 +10,18 @@ from matplotlib.figure import Figure
 
 from course_utils.accuracies import accuracies_at, accuracy_against_examples, interval_words, name_ends
 from course_utils.contrast import contrast
+from course_utils.dissection_plots import dreams, exciting_patches
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval
 from course_utils.gallery import feature_maps, filters, neighbours, picture_grid, predictions
+from course_utils.similarity_plots import similarity_maps
+from course_utils.stages import best_stages, borrowed_stages, panels
 from course_utils.style import Drawing, axes_of, colour_of, ground, look, say, styled
 
 __all__ = [
-    "accuracies_at", "accuracy_against_examples", "confusion_matrix", "feature_maps", "filters", "learning_curves",
-    "neighbours", "picture_grid", "predictions", "seeds_as_dots",
+    "accuracies_at", "accuracy_against_examples", "best_stages", "borrowed_stages", "confusion_matrix", "dreams",
+    "exciting_patches", "feature_maps", "filters", "learning_curves", "neighbours", "panels", "picture_grid",
+    "predictions", "seeds_as_dots", "similarity_maps",
 ]  # fmt: skip
 SMOOTH = 10  # updates over which the values of single batches are averaged
 MEASURES = {"loss": "training loss", "accuracy": "training accuracy"}  # on the batches

@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 
 from course_utils import diagrams, plots, style
+from course_utils.dissection import Field, Heat, Patch, Scene
+from course_utils.dreaming import Dream
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval, times_fewer
 
@@ -90,6 +92,61 @@ def the_maps():
     return plots.feature_maps(pictures(1)[0], np.random.default_rng(1).random((12, 4, 4)), "layer1", count=4)
 
 
+def the_exciting_patches(many=3):
+    """Two stages: a field that fits into a picture of 16 px, and one that does not."""
+    scene = Scene("coins", 1.0, pictures(1, 16)[0])
+    share = np.exp(-(np.hypot(*np.mgrid[-8:8, -8:8]) ** 2) / 10)
+    rows = {"stem": (Field(7, 2), Heat(share, 8, 5)), "layer1": (Field(21, 4), Heat(share, 8, 9))}
+    return plots.exciting_patches(
+        {stage: (field, heat, [Patch(1.0, scene, 7, 7, 7)] * many) for stage, (field, heat) in rows.items()}, 3
+    )
+
+
+def the_dreams():
+    made = [Dream(pictures(3, 8), np.full(3, 0.5), np.full(3, last)) for last in (4.0, 1.0)]
+    return plots.dreams(*({"stem": dream, "layer4": dream} for dream in made))
+
+
+def probed(stages=("stem", "layer1", "layer2")):
+    """Three stages, two tasks, ten seeds; on the letters the middle stage is best, and the images apart know it."""
+    rng = np.random.default_rng(3)
+    best = {"photos": (0.5, 0.6, 0.8), "letters": (0.2, 0.9, 0.7)}
+    return pd.DataFrame([
+        {"task": task, "stage": stage, "per_class": n, "seed": seed, "accuracy": level - 0.3 / n + rng.normal(0, 0.02),
+         "apart": level - 0.3 / n}
+        for task, levels in best.items() for stage, level in zip(stages, levels, strict=True)
+        for n in (2, 20) for seed in range(10)
+    ])  # fmt: skip
+
+
+def seen(sides=(8, 4, 2)):
+    stages = ("stem", "layer1", "layer2")
+    return {stage: np.arange(n * n).reshape(n, n) for stage, n in zip(stages, sides, strict=True)}
+
+
+def the_stars():
+    twin = probed().assign(accuracy=0.4)
+    return plots.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
+                             {"photos": seen(), "letters": seen()})
+
+
+def the_borrowed():
+    rng = np.random.default_rng(4)
+    level = {"AnB": -0.03, "BnB": -0.01, "random": -0.06, "AnB+": 0.01, "BnB+": 0.0}
+    rows = [{"condition": c, "depth": n, "seed": seed, "accuracy": 0.3 + slope * n + rng.normal(0, 0.004)}
+            for c, slope in level.items() for n in (1, 2, 3) for seed in range(3)]
+    return plots.borrowed_stages(pd.DataFrame(rows), pd.Series([0.29, 0.3, 0.32]))
+
+
+def the_similarities():
+    """Two maps of three stages; likeness falls with the distance of the stages, by the second map below zero."""
+    stages = ["stem", "layer1", "layer2"]
+    apart = np.abs(np.subtract.outer(range(3), range(3)))
+    tables = [pd.DataFrame(1 - slope * apart, stages, stages) for slope in (0.2, 0.502)]
+    return plots.similarity_maps({"One pair": tables[0].rename_axis(index="seed 0", columns="seed 1"),
+                                  "Another": tables[1].rename_axis(index="before", columns="after")})
+
+
 FIGURES = {
     "accuracy_against_examples": the_arrow,
     "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
@@ -102,7 +159,13 @@ FIGURES = {
     "predictions": the_predictions,
     "filters": lambda: plots.filters(*kernels()),
     "feature_maps": the_maps,
+    "best_stages": the_stars,
+    "borrowed_stages": the_borrowed,
+    "panels": lambda: plots.panels(seen(), ("layer1", "layer2", "stem")),
+    "exciting_patches": the_exciting_patches,
+    "dreams": the_dreams,
     "neighbours": the_neighbours,
+    "similarity_maps": the_similarities,
     "the_words": diagrams.the_words,
 }
 
@@ -333,6 +396,29 @@ def test_the_strongest_channels_come_first():
     assert "channels 1, 3, 5, 0, with means from 9.00 to 3.00" in figure.words and "4 of the 6 maps" in figure.words
 
 
+def frames(ax):
+    """Side -> line style of the frames, the areas left out."""
+    boxes = [part for part in ax.patches if not part.get_fill()]
+    return {box.get_width(): "dashed" if box.get_linestyle() in ("--", "dashed") else "whole" for box in boxes}
+
+
+def test_exciting_patches_stand_beside_both_receptive_fields():
+    figure = the_exciting_patches()
+    said = words(figure)
+    assert "field 21 px,\nhalf in 9" in said and "channel 3" in said
+    assert "layer1: a field of 21 px, half of the gradient in 9; coins" in figure.words
+    heats = [ax for ax in figure.axes if ax.patches]
+    assert [sorted(frames(ax)) for ax in heats] == [[5, 7], [9, 21]]
+    assert all(box.get_x() + box.get_width() / 2 == 8 for ax in heats for box in ax.patches)
+
+
+def test_dreams_stand_beside_those_of_the_untrained_network():
+    figure = the_dreams()
+    assert sum(bool(ax.images) for ax in figure.axes) == 2 * 2 * 3
+    assert all(name in words(figure) for name in ("trained", "untrained", "stem", "layer4"))
+    assert "layer4 from 0.5 to 4.0; in the untrained one in stem to 1.0" in figure.words
+
+
 def test_neighbours_are_marked_by_sign_and_frame():
     figure = the_neighbours()
     said = words(figure)
@@ -346,6 +432,46 @@ def test_a_grid_shows_each_picture_under_its_title():
     figure = FIGURES["picture_grid"]()
     assert all(f"picture {k}" in words(figure) for k in range(7))
     assert len(figure.axes) == 8 and figure.words.startswith("7 pictures, titled picture 0,")
+
+
+def test_a_star_stands_where_the_images_apart_say_and_not_on_the_best_test_accuracy():
+    figure = the_stars()
+    assert figure.words.count("layer2 (0") == 2 and figure.words.count("layer1 (0") == 2
+    table = probed()
+    table.loc[table["stage"] == "stem", "apart"] = 1.0
+    assert "layer" not in plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}).words
+
+
+def test_panels_hide_the_names_of_the_stages():
+    figure = FIGURES["panels"]()
+    assert set("ABC") <= set(words(figure)) and "layer" not in words(figure)
+    assert "Squares along a side: A 4, B 2, C 8." in figure.words
+
+
+def test_borrowed_stages_stand_beside_random_ones_and_beside_nothing_borrowed():
+    figure = the_borrowed()
+    assert "Borrowing nothing gives 0.29 to 0.32." in figure.words
+    assert "borrowed stages frozen, random: 0.24 with one stage, 0.12 with 3." in figure.words
+    points = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() == "None"]
+    assert [len(line.get_xdata()) for line in points] == [9] * 5, "a point a run"
+
+
+def test_similarity_maps_name_networks_and_say_the_values():
+    figure = the_similarities()
+    said = words(figure)
+    assert all(name in said for name in ("One pair", "seed 0", "seed 1", "before", "after", "layer1", ".80", "1.0"))
+    assert "-" not in said and said.count(".00") == 2, "a hair below zero is written as zero"
+    assert "One pair: the same stages have stem 1.0, layer1 1.0, layer2 1.0; least alike" in figure.words
+    assert "Another: " in figure.words and "least alike are stem and layer2 with .00." in figure.words
+    negative = pd.DataFrame([[-0.31]], ["stem"], ["layer4"])
+    assert "least alike are stem and layer4 with −.31" in plots.similarity_maps({"x": negative}).words
+    assert "the same stages" not in plots.similarity_maps({"x": negative}).words
+
+
+@pytest.mark.parametrize("maps", [{}, {"x": np.eye(3)}])
+def test_similarity_maps_of_what_is_no_table_are_an_error(maps):
+    with pytest.raises(CourseError, match="title -> a table of pandas"):
+        plots.similarity_maps(maps)
 
 
 def test_the_drawing_has_the_six_words():

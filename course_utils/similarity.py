@@ -1,0 +1,124 @@
+"""Similarity of features: do two networks see the same in the same pictures, do two sets of pictures look alike?"""
+
+import numpy as np
+
+from course_utils.errors import CourseError
+
+BLOCK = 1000  # rows of a kernel matrix that are held at once
+FLAT = 1e-12  # of the squared size of features: what rounding leaves of a dependence that is zero
+
+
+def cka(a: np.ndarray, b: np.ndarray, debiased: bool = True) -> float:
+    """Linear centred kernel alignment of two networks' features of the same pictures: 1 for the same, 0 for unrelated.
+
+    Rotating, shifting or scaling the features as a whole changes nothing. The plain form counts how alike each
+    picture is to itself, so it is far above zero for unrelated features unless there are many more pictures than
+    features; the debiased one is zero for them in the mean, and may come out a little below.
+
+    Args:
+        a: N x D1, as from `extract`.
+        b: N x D2, the same pictures in the same order.
+        debiased: False gives the plain form.
+    Raises:
+        CourseError: other shapes, fewer than 4 pictures, features that are not finite or do not vary.
+    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3; debiased as
+        in Nguyen et al. 2021, "Do wide and deep networks learn the same things?", section 3, by the unbiased
+        estimator of Song et al. 2012, "Feature selection via dependence maximization", equation 5.
+    """
+    a, b = _features("a", a), _features("b", b)
+    if len(a) != len(b) or len(a) < 4:
+        raise CourseError(
+            f"cka compares features of the same pictures, 4 or more; these are of {len(a)} and of {len(b)}.\n"
+            "Extract both from the same pictures: extract(model_a, x) and extract(model_b, x)."
+        )
+    a, b = _centred(a), _centred(b)
+    return float(_dependence(a, b, debiased) / np.sqrt(_own(a, "a", debiased) * _own(b, "b", debiased)))
+
+
+def _features(name: str, features: np.ndarray) -> np.ndarray:
+    """As float64 N x D, so that sums over thousands of squares lose nothing."""
+    features = np.asarray(features)
+    if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "biuf":
+        raise CourseError(
+            f"{name} is {features.dtype} of shape {features.shape}; features are numbers, N x D.\n"
+            "extract(model, x) gives such; of maps with positions, take the mean: maps.mean((2, 3))."
+        )
+    features = features.astype(np.float64)
+    if not np.isfinite(features).all():
+        raise CourseError(f"{name} holds values that are not finite.\nDid the training of its network diverge?")
+    return features
+
+
+def _centred(features: np.ndarray) -> np.ndarray:
+    """Features minus their mean over pictures; those that are the same for all pictures become exactly zero."""
+    features = features - features[0]
+    return features - features.mean(0)
+
+
+def _own(a: np.ndarray, name: str, debiased: bool) -> float:
+    """The dependence of centred features on themselves, by which a comparison is scaled."""
+    own = _dependence(a, a, debiased)
+    if own <= FLAT * (a**2).sum() ** 2:
+        raise CourseError(
+            f"{name} does not vary: its features are the same for all pictures, or for all but one.\n"
+            "There is nothing to compare. Is it the right stage, and are the pictures different ones?"
+        )
+    return own
+
+
+def _dependence(a: np.ndarray, b: np.ndarray, debiased: bool) -> float:
+    """The dependence (HSIC) of centred features: N² times the biased or N (N - 3) times the unbiased estimate.
+
+    The unbiased one leaves out the diagonals of K = a aᵀ and L = b bᵀ. A row of K adds up to zero, since `a` is
+    centred; without its diagonal it adds up to minus that. So K and L, N x N, need not be made.
+    """
+    n, pairs = len(a), _products(a, b)
+    if not debiased:
+        return pairs
+    diagonal_a, diagonal_b = (a**2).sum(1), (b**2).sum(1)
+    everything = diagonal_a.sum() * diagonal_b.sum() / ((n - 1) * (n - 2))
+    return pairs + everything - diagonal_a @ diagonal_b * n / (n - 2)
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> float:
+    """The sum over all pairs of pictures of (their product in a) x (their product in b), by the cheaper way."""
+    n, d1, d2 = len(a), a.shape[1], b.shape[1]
+    if n * n < d1 * d2:
+        return float(np.vdot(a @ a.T, b @ b.T))
+    return float(((a.T @ b) ** 2).sum())
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """How far two sets of pictures lie apart in features: the squared maximum mean discrepancy, unbiased.
+
+    The kernel is (x·y / D + 1)³, so that means, spreads and skews are compared. In the mean it is zero for two
+    draws of one population, so it may come out a little below. On an Inception network's features it is known as
+    the kernel inception distance.
+
+    Args:
+        a: N x D features of one set, as from `extract`.
+        b: M x D features of the other, of the same stage.
+    Raises:
+        CourseError: other shapes, fewer than 2 pictures in a set, or features that are not finite.
+    Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 3.3; the estimator is Gretton et al. 2012, "A kernel
+        two-sample test", equation 3.
+    """
+    a, b = _features("a", a), _features("b", b)
+    if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise CourseError(
+            f"kernel_distance takes two sets of 2 pictures or more in the same features; these are {a.shape} and "
+            f"{b.shape}.\nExtract both by one network at one stage."
+        )
+    within = [(_kernel_sum(x, x) - _kernel(x, x).sum()) / (len(x) * (len(x) - 1)) for x in (a, b)]
+    return float(sum(within) - 2 * _kernel_sum(a, b) / (len(a) * len(b)))
+
+
+def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
+    """The kernel summed over all pairs of a row of `a` and a row of `b`, a block at a time."""
+    starts = range(0, len(a), BLOCK)
+    return sum(float(((a[i : i + BLOCK] @ b.T / a.shape[1] + 1) ** 3).sum()) for i in starts)
+
+
+def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The kernel of each row of `a` with the row of `b` at the same place."""
+    return ((a * b).sum(1) / a.shape[1] + 1) ** 3

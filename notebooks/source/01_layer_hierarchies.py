@@ -1,0 +1,306 @@
+# %% [markdown]
+# # 01 · Layer hierarchies: a dissection · 28 min
+#
+# People say: *"early layers are universal, late layers are specific to the task."* If so, one could choose where to cut
+# a network before anything is trained. In this lesson you open a network, look into each stage, and measure what it
+# knows.
+#
+# <details><summary>For teachers</summary>
+#
+# Route for 90 minutes: the core (45), then the lab's "What excites a channel" (15) and "Yosinski" where there is time.
+# Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a hurry, skip "A mistake that
+# nobody notices". The mistake to expect: reading the best stage off the test accuracies, and then quoting that accuracy.
+# </details>
+
+# %%
+from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
+                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
+
+# %%
+TASK = "digits"  # or the path of a folder of pictures, with a folder for each class
+PHOTOGRAPH = ""  # the path of a photograph of yours, or empty for one of the course's
+
+# %% [markdown]
+# ## A network is a chain · 1 min
+#
+# PhotoNet has five **stages**. Each takes the maps of the one before and makes new ones: more **channels**, fewer
+# places. A channel is one map, a number for each place: how strongly something was found there. The number is called
+# its **activation**.
+
+# %%
+model, twin = load_model("photonet"), load_model("photonet", pretrained=False)
+model.stages["stem"]
+
+# %% [markdown]
+# The stem is a single convolution of 7 x 7 pixels. Its 32 **kernels** are small pictures themselves, because they look
+# at red, green and blue. Beside them is the untrained **twin**: the same network with random weights.
+
+# %%
+plots.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Two blocks of 32 small squares. The trained ones show stripes at several angles, edges from dark to light, and
+# blobs of colour. The untrained ones show noise without any pattern.
+# </details>
+#
+# Nobody drew these edges and colour blobs: they came out of naming photographs. Almost every network that sees
+# photographs grows such a stem. That is where the word "universal" comes from.
+#
+# ## What a stage sees · 1 min
+#
+# Here is a photograph, and the channels that answer it most strongly. Move the slider from stage to stage.
+
+# %%
+import numpy as np
+from PIL import Image
+
+if PHOTOGRAPH:
+    small = Image.open(PHOTOGRAPH).convert("RGB").resize((64, 64))
+    photograph = np.asarray(small).transpose(2, 0, 1)
+else:
+    photograph = load_task("ants_bees", per_class=10, fallback="textures").train.x[16]
+
+# %%
+maps = {stage: extract(model, photograph[None], stage, pooled=False)[0] for stage in model.stages}
+widgets.slider(lambda stage: plots.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# The photograph on the left, eight maps of the stem on the right. The maps are like drawings of the photograph: its
+# outlines, its bright or its coloured parts. From stage to stage the maps have fewer and larger squares, and in the
+# last stage a map has four by four of them, most of which are dark.
+# </details>
+#
+# Early maps still look like the photograph. Late ones say little about where, and more about what.
+#
+# ## Exercise: sort the stages · easy · 4 min
+#
+# Five panels show another picture as the five stages see it, each the mean over its channels. Which order is it from
+# stem to layer4? And which clue did you use: **1** the colours, **2** the grain (how large the squares are, how sharp
+# the outlines), **3** how bright a panel is?
+
+# %%
+from course_utils.stages import as_seen
+from course_utils.workbook01 import SHUFFLED
+
+other = load_task("ants_bees", per_class=10, fallback="textures").train.x[1]
+plots.panels(as_seen(model, other), SHUFFLED)
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Five panels, A to E, of one photograph. B and D have the finest squares, 32 along a side, and B shows the sharpest
+# outlines; A has 16 along a side, E has 8 and C has 4.
+# </details>
+
+# %%
+answer = ...  # your code, such as ("ABCDE", 1)
+
+check("01-order", answer)
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+answer = ("BDAEC", 2)
+
+check("01-order", answer)
+
+# %% [markdown]
+# ## What does a stage know? · 1 min
+#
+# Looking is not measuring. A **probe** is: take the features of one stage, averaged over all places, and train the
+# simplest classifier on them, a linear one. What the probe gets right is in the features; it has nothing else to go by.
+#
+# We probed every stage of PhotoNet with 1, 5, 20 and 80 examples of each class, over ten seeds. The **star** marks the
+# best stage. It is chosen on pictures that no probe learned from and that are not the test pictures either, because
+# who chooses on the test pictures flatters himself.
+
+# %%
+quiz("01-star")
+
+# %% [markdown]
+# ## The sliding star · 3 min
+#
+# Ants and bees are photographs, like the source. Letters and digits are not. How far is a task from the source? We
+# measured it: the **distance** compares PhotoNet's features of the task's pictures with those of 150 source
+# photographs. Two draws of the source have distance 0.
+
+# %%
+distance = load_results("source_distance").groupby("task").distance.mean()
+distance.sort_values().round(1).to_frame().T
+
+# %%
+names = {"ants_bees": "ants and bees", "letters": "letters", "digits": "digits"}
+titles = {task: f"{name} · distance {distance[task]:.1f}" for task, name in names.items()}
+pictures = {"ants_bees": other} | {task: load_task(task, per_class=1).train.x[4] for task in ("letters", "digits")}
+views = {task: as_seen(model, pictures[task]) for task in names}
+runs = load_results("probes")
+whole = runs[runs.dimensions == 0]
+
+# %% tags=["readme"]
+plots.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], views)
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Three panels, ants and bees, letters and digits, with the stages from left to right and a line for 1, 5, 20 and 80
+# examples of each class. For letters and digits every line rises to layer3, where its star is, and falls a little
+# at layer4. For ants and bees with 20 of each the line rises to the end and the star is on layer4; with fewer the
+# lines are flat and their stars mean little. The untrained twin is a grey line that does not rise at all. Above, one
+# picture of each task as each stage sees it, with ever fewer and larger squares.
+# </details>
+
+# %%
+recall("01-star", "B")
+
+# %% [markdown]
+# We hoped for a star that slides to the right as examples grow. It does not: for digits and letters it stays on layer3
+# from the first example to the eightieth. What moves it is the *task*: for photographs, with 20 of each, it is on
+# layer4, the last.
+#
+# Our primary claim, written down before the runs, was about one digit of each class:
+
+# %%
+pretrained = whole[whole.network == "pretrained"]
+claim("With one digit of each class, layer3 leads layer4 by {effect}.",
+      paired_difference(pretrained.query("task == 'digits' and per_class == 1"), "layer3", "layer4", on="stage"),
+      expect="leans")
+
+# %% [markdown]
+# So on digits we do not know. With the letters it is plain. This one we picked after seeing the figure, so it is
+# **exploratory**: a reason to measure again, not a proof.
+
+# %%
+claim("With twenty letters of each class, layer3 leads layer4 by {effect}.",
+      paired_difference(pretrained.query("task == 'letters' and per_class == 20"), "layer3", "layer4", on="stage"))
+
+# %% [markdown]
+# Is it only that layer4 has 256 features and layer3 has 128? More features are harder to learn from with few examples.
+# So here is a second control: all stages cut down to 32 dimensions by a **principal component analysis** of the
+# pictures without their labels.
+
+# %%
+cut = runs.query("dimensions == 32 and network == 'pretrained' and per_class in [1, 20]")
+cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")[list(model.stages)].round(2)
+
+# %% [markdown]
+# For letters layer3 stays ahead. For one digit the lead is gone: that part came from the number of features.
+#
+# ## And the early layers? · 2 min
+#
+# "Universal" could mean: good for every task. Look at the left end of the figure. The trained stem is where the
+# untrained twin is. Here for all four tasks, with 20 of each: what do trained weights add at each stage?
+
+# %%
+at_20 = whole[whole.per_class == 20].pivot_table(index="task", columns=["network", "stage"], values="accuracy")
+(at_20["pretrained"] - at_20["untrained"])[list(model.stages)].round(2)
+
+# %%
+stem = whole.query("task == 'digits' and per_class == 20 and stage == 'stem'")
+claim("With twenty digits of each class, training adds {effect} at the stem.",
+      paired_difference(stem, "pretrained", "untrained", on="network"), expect="does not hold")
+
+# %% [markdown]
+# At the stem, training adds between -.02 and +.08; at layer3, between +.08 and +.74. The stem is universal in a humble
+# way: what its averages tell, random kernels tell nearly as well. What pretraining is worth sits in the middle.
+# (Faces have 40 test pictures only, so take their row with care.)
+
+# %%
+spot_check("probes")
+
+# %% [markdown]
+# ## Exercise: probe it yourself · medium · 12 min
+#
+# `train` and `test` are dictionaries, stage -> features (N x D). Write the function that gives a dictionary, stage ->
+# accuracy on the test features. Standardise each feature first (mean 0, spread 1), and use
+# `LogisticRegression(max_iter=1000)`. Ten lines are enough.
+
+# %%
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+def probe_stages(train, y, test, y_test):
+    ...  # your code
+
+check("01-probe", probe_stages)
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def probe_stages(train, y, test, y_test):
+    accuracy = {}
+    for stage in train:
+        head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        head.fit(train[stage], y)
+        accuracy[stage] = head.score(test[stage], y_test)
+    return accuracy
+
+check("01-probe", probe_stages)
+
+# %% [markdown]
+# Now on `TASK`, with five of each class. If it is a folder of yours, this dissects the network on your own pictures.
+
+# %%
+import os
+from course_utils import task_from_folder
+from course_utils.features import probe
+
+task = task_from_folder(TASK, per_class=5) if os.path.isdir(TASK) else load_task(TASK, per_class=5)
+train, test = extract(model, task.train.x, "all"), extract(model, task.test.x, "all")
+{stage: round(probe(train[stage], task.train.y).score(test[stage], task.test.y), 2) for stage in train}
+
+# %% [markdown]
+# ## A mistake that nobody notices · 1 min
+#
+# Let us **break it**: features in training mode. In `train()`, batch norm uses the mean and spread of the batch in hand,
+# so the features of a picture depend on its neighbours. Here they come in batches of ten.
+
+# %%
+import torch
+
+def features_in(mode, x):
+    getattr(model, mode)()
+    with torch.no_grad():
+        rows = [model.pool(model.run(model.prepare(part))) for part in model.encode(x).split(10)]
+    model.eval()
+    return torch.cat(rows).float().numpy()
+
+saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+mixed = np.random.default_rng(0).permutation(len(task.train))
+some = np.random.default_rng(0).permutation(len(task.test))[:100]
+by_class = some[np.argsort(task.test.y[some], kind="stable")]
+
+# %% [markdown]
+# The probe learns from mixed batches. Then the same 100 test pictures come twice: mixed, and sorted by class, as they
+# lie in many a folder.
+
+# %%
+for mode in ("eval", "train"):
+    head = probe(features_in(mode, task.train.x[mixed]), task.train.y[mixed])
+    for name, order in (("mixed", some), ("sorted", by_class)):
+        print(f"{mode:5} {name:6} {head.score(features_in(mode, task.test.x[order]), task.test.y[order]):.2f}")
+print("the network is as it was:", all(tensor.equal(saved[name]) for name, tensor in model.state_dict().items()))
+restored = model.load_state_dict(saved)
+
+# %% [markdown]
+# In `eval` the order makes no difference. In `train` the same pictures, sorted, are mostly wrong: what all ten have in
+# common, their class, is what batch norm subtracts. And merely looking has moved the network's statistics. No error, no
+# warning. Call `model.eval()` before you take features; `extract` does it for you.
+#
+# ## One question from before · 1 min
+
+# %%
+quiz("01-interval")
+
+# %% [markdown]
+# ## What to take away · 1 min
+#
+# 1. A probe measures what a stage knows; looking at maps does not.
+# 2. Where the task is far from the source, the last stage is not the best: for letters layer3 leads by .06.
+# 3. The trained stem is hardly better than a random one. The gain sits in the middle.
+#
+# > *"Early layers are universal, late layers are specific to the task."* · **holds when** the task is far from the
+# > source (letters: layer3 leads layer4 by .059); on ants and bees the last stage is the best one. "Universal" is too
+# > kind to the stem: random kernels do nearly as well.
+#
+# **Where next.** The [lab](01_layer_hierarchies_lab.ipynb) has what excites a channel, similarity of networks, hooks
+# and the classic experiment. The papers: [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes,
+# [Yosinski and others 2014](https://arxiv.org/abs/1411.1792) on transfer. The call in your own project is
+# `torchvision.models.feature_extraction.create_feature_extractor(model, ["layer3"])`.

@@ -1,0 +1,178 @@
+"""Similarity of features against slow formulas, what leaves it as it is, its floor; distances between populations."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+import course_utils
+from course_utils import similarity
+from course_utils.errors import CourseError
+from course_utils.similarity import cka, kernel_distance
+
+
+def related(n, seed=0, d1=5, d2=3):
+    """Features of which the second depend on the first in part, with a mean that is not zero."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(n, d1)) ** 2 + 3
+    return a, a @ rng.normal(size=(d1, d2)) + rng.normal(size=(n, d2))
+
+
+def rotation(d, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+
+
+def biased_hsic(a, b):
+    n = len(a)
+    centring = np.eye(n) - 1 / n
+    return np.trace(a @ a.T @ centring @ b @ b.T @ centring)
+
+
+def unbiased_hsic(a, b):
+    """The mean over all ordered quadruples of different pictures: the U-statistic itself, in plain loops."""
+    k, m = a @ a.T, b @ b.T
+    terms = [k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]) for i, j, q, r in permutations(range(len(a)), 4)]
+    return float(np.mean(terms))
+
+
+def song(a, b):
+    """Equation 5 of Song et al. 2012, with whole kernel matrices."""
+    n = len(a)
+    k, m = (x @ x.T * (1 - np.eye(n)) for x in (a, b))
+    ones = np.ones(n)
+    outer = (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+    return (np.trace(k @ m) + outer - 2 / (n - 2) * (ones @ k @ m @ ones)) / (n * (n - 3))
+
+
+def slow(hsic, a, b):
+    return hsic(a, b) / np.sqrt(hsic(a, a) * hsic(b, b))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_debiased_cka_is_that_of_all_quadruples(seed):
+    a, b = related(9, seed)
+    assert cka(a, b) == pytest.approx(slow(unbiased_hsic, a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 2), (30, 5, 3), (12, 40, 60), (30, 1, 200)])
+def test_cka_with_more_pictures_than_features_and_with_fewer(shape):
+    a, b = related(shape[0], 1, *shape[1:])
+    assert cka(a, b) == pytest.approx(slow(song, a, b), rel=1e-9)
+    assert cka(a, b, debiased=False) == pytest.approx(slow(biased_hsic, a, b), rel=1e-9)
+
+
+def test_unrelated_features_have_a_floor_that_debiasing_takes_away():
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=(397, 256)), rng.normal(size=(397, 256))) for _ in range(10)]
+    assert abs(np.mean([cka(a, b) for a, b in pairs])) < 0.02
+    plain = np.mean([cka(a, b, debiased=False) for a, b in pairs])
+    assert plain == pytest.approx(0.39, abs=0.01) and plain == pytest.approx(256 / (256 + 397), abs=0.01)
+
+
+@pytest.mark.parametrize("debiased", [True, False])
+def test_rotation_scale_shift_and_order_of_the_two_change_nothing(debiased):
+    a, b = related(50)
+    before = cka(a, b, debiased)
+    assert 0.1 < before < 0.99
+    assert cka(a @ rotation(5), -7 * b + 100, debiased) == pytest.approx(before, rel=1e-9)
+    assert cka(b, a, debiased) == pytest.approx(before, rel=1e-12)
+    assert cka(1e-6 * a, 1e9 * b, debiased) == pytest.approx(before, rel=1e-9)
+    order = np.random.default_rng(0).permutation(50)
+    assert cka(a[order], b[order], debiased) == pytest.approx(before, rel=1e-9)
+    assert cka(a, a @ rotation(5), debiased) == pytest.approx(1) and type(before) is float
+
+
+def test_one_feature_stretched_is_another_view():
+    a, _ = related(50)
+    assert cka(a, a * [9, 1, 1, 1, 1]) < 0.95
+
+
+def test_float32_with_a_large_mean_is_computed_in_double_precision():
+    a, b = (x.astype(np.float32) for x in related(500))
+    shifted = (a + np.float32(64)).astype(np.float64), b.astype(np.float64)
+    assert cka(a + np.float32(64), b) == pytest.approx(slow(song, *(x - x.mean(0) for x in shifted)), rel=1e-9)
+
+
+def test_the_public_name_is_the_function():
+    assert course_utils.cka is cka and "cka" in course_utils.__all__
+
+
+A, B = related(10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((A, B[:9]), "of 10 and of 9"),
+        ((A[:3], B[:3]), "4 or more; these are of 3"),
+        ((A[:, 0], B), r"a is float64 of shape \(10,\)"),
+        ((A, B.reshape(10, 3, 1, 1)), r"b is float64 of shape \(10, 3, 1, 1\); features are numbers, N x D"),
+        ((A, B[:, :0]), r"shape \(10, 0\)"),
+        ((A, np.full((10, 2), "x")), "features are numbers"),
+        ((A, np.where(B > 3, np.nan, B)), "b holds values that are not finite"),
+        ((np.full((10, 3), 0.1), B), "a does not vary"),
+        ((A, np.full((10, 3), 1e6 / 3, np.float32)), "b does not vary"),
+        ((A, np.eye(10)[:, :1] * 0.3), "b does not vary: .* the same for all pictures, or for all but one"),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error_in_three_lines(arguments, said):
+    with pytest.raises(CourseError, match=said) as caught:
+        cka(*arguments)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_plain_cka_needs_features_that_vary_too():
+    with pytest.raises(CourseError, match="does not vary"):
+        cka(A, np.full((10, 3), 0.1), debiased=False)
+
+
+def slow_distance(a, b):
+    def kernel(x, y):
+        return (sum(p * q for p, q in zip(x, y, strict=True)) / len(x) + 1) ** 3
+
+    n, m = len(a), len(b)
+    within_a = sum(kernel(a[i], a[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    within_b = sum(kernel(b[i], b[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    return within_a + within_b - 2 * sum(kernel(x, y) for x in a for y in b) / (n * m)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_kernel_distance_is_the_loop_over_all_pairs_whatever_the_block(block, monkeypatch):
+    monkeypatch.setattr(similarity, "BLOCK", block)
+    a, b = related(7)[0], related(5, 1)[0]
+    assert kernel_distance(a, b) == pytest.approx(slow_distance(a, b), rel=1e-9)
+    assert kernel_distance(b, a) == pytest.approx(kernel_distance(a, b), rel=1e-9)
+
+
+def test_two_halves_of_one_population_are_at_distance_zero_in_the_mean():
+    everything = np.random.default_rng(0).gamma(2, size=(400, 8))
+    found = []
+    for seed in range(60):
+        order = np.random.default_rng(seed).permutation(400)
+        found.append(kernel_distance(everything[order[:200]], everything[order[200:]]))
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(60) and min(found) < 0 < max(found)
+    shifted = [kernel_distance(everything[:200], everything[200:] + shift) for shift in (0.3, 0.6)]
+    assert max(found) < shifted[0] < shifted[1]
+
+
+def test_kernel_distance_sees_spread_and_skew_at_equal_means():
+    rng = np.random.default_rng(0)
+    normal, wide = rng.normal(size=(1500, 4)), 1.5 * rng.normal(size=(1500, 4))
+    skewed = rng.gamma(1, size=(1500, 4)) - 1
+    same = abs(kernel_distance(normal, rng.normal(size=(1500, 4))))
+    assert kernel_distance(normal, wide) > 10 * same and kernel_distance(normal, skewed) > 10 * same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((A, B), r"these are \(10, 5\) and\s\(10, 3\)"),
+        ((A[:1], A), "2 pictures or more"),
+        ((A[0], A), r"a is float64 of shape \(5,\)"),
+        ((A, np.full((4, 5), np.inf)), "b holds values that are not finite"),
+    ],
+)
+def test_sets_between_which_there_is_no_distance(arguments, said):
+    with pytest.raises(CourseError, match=said) as caught:
+        kernel_distance(*arguments)
+    assert len(str(caught.value).splitlines()) <= 3
