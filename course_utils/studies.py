@@ -13,7 +13,7 @@ from course_utils.storage import pack
 from course_utils.strategies import STRATEGIES
 from course_utils.training import Score, evaluate, fit
 from course_utils.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
-from course_utils.yosinski import CONDITIONS, PAIRS, TUNING_PAIR, yosinski, yosinski_base, yosinski_tuning
+from course_utils.yosinski import PAIRS, TUNING_PAIR, yosinski, yosinski_base, yosinski_grid, yosinski_tuning
 from course_utils.yosinski import RATES as YOSINSKI_RATES
 
 SIZES = (2, 5, 10, 20, 40, 80, 120)  # photographs a class
@@ -116,6 +116,6 @@ STUDIES = {
         yosinski_base, grid_of(half_of=("A", "B")), PAIRS, minutes=8, needs=("yosinski_tuning",)
     ),
     "yosinski": Study(
-        yosinski, grid_of(condition=CONDITIONS, depth=range(1, 6)), PAIRS, minutes=60, needs=("yosinski_base",)
+        yosinski, yosinski_grid(), PAIRS, minutes=60, needs=("yosinski_base",)
     ),
 }

@@ -10,7 +10,7 @@ from course_utils.caching import Arrays, cached
 from course_utils.data import Split, Task
 from course_utils.downloads import find_data
 from course_utils.errors import DataUnavailable
-from course_utils.experiments import load_results
+from course_utils.experiments import grid_of, load_results
 from course_utils.freezing import freeze, unfreeze
 from course_utils.models import Model, load_model
 from course_utils.pretraining import ZIP, resize
@@ -24,7 +24,7 @@ PAIRS = range(3)  # a pair: two halves drawn anew, and a base network for each
 TUNING_PAIR = 100
 RATES = (1e-3, 3e-3, 1e-2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-CONDITIONS = ("AnB", "BnB", "AnB+", "BnB+", "random")
+FROZEN, LEARNING = ("AnB", "BnB", "random"), ("AnB+", "BnB+")  # what is borrowed stays, or learns on
 
 
 def yosinski_tuning(seed: int, lr: float) -> dict:
@@ -54,8 +54,13 @@ def yosinski(seed: int, condition: str, depth: int) -> dict:
         for name in STAGES[:depth]:
             model.stages[name].load_state_dict(source.stages[name].state_dict())
         model.calibrated = True  # by the source: its statistics stay
-    _train(model, task, depth, not condition.endswith("+"), seed, tuned_rate())
+    _train(model, task, depth, condition in FROZEN, seed, tuned_rate())
     return {"accuracy": round(evaluate(model, task.test).accuracy, 4)}
+
+
+def yosinski_grid() -> list[dict]:
+    """Every number of frozen stages; where all learns, which takes longest, every other one."""
+    return [*grid_of(condition=FROZEN, depth=range(1, 6)), *grid_of(condition=LEARNING, depth=(1, 3, 5))]
 
 
 @cache

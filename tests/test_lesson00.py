@@ -68,12 +68,6 @@ def test_readme_and_lesson_state_the_measured_factor(fewer):
     assert stated in README and stated in said
 
 
-def test_readme_states_the_lessons_minutes():
-    minutes = re.search(r" · (\d+) min", NOTEBOOK.cells[0].source)[1]
-    row = next(line for line in README.splitlines() if "](notebooks/00_start_here.ipynb)" in line)
-    assert f"| {minutes} |" in row
-
-
 def test_the_readmes_figure_is_the_lessons():
     path = re.search(r"!\[[^\]]+\]\(([^)]+\.png)\)", README)[1]
     pictures = [

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,14 @@ FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "
 SLIDER = {**FIGURE, "data": {"text/html": '<img alt="a line" src="data:image/png;base64,AAAA">'}}
 QUESTION = {**FIGURE, "data": {"text/html": "<details>…</details>"}}
 CODE = ("desk", "printed", "figure", "attempt", "solution", "widget", "quiz")  # the code cells of GOOD, in order
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if not path.stem.endswith("_lab")], ids=lambda p: p.stem)
+def test_readme_states_the_minutes_of_each_core(path):
+    title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in readme if f"](notebooks/{path.name})" in line)
+    assert f"| {re.search(r' · ([0-9]+) min', title)[1]} |" in row
 
 
 @pytest.fixture
