@@ -31,7 +31,7 @@ def exciting_patches(rows: dict[str, tuple[Field, Heat, list[Patch]]], channel: 
         axes = [figure.add_subplot(grid[row, column]) for column in range(most + 2)]
         for ax in axes:
             ax.axis("off")
-        label = f"{stage}\nfield {field.size} px,\nhalf in {heat.half}"
+        label = f"{stage}\n{field.size} px (dashed)\nhalf in {heat.half} (box)"
         axes[0].text(0, 0.5, label, va="center", fontsize=11, transform=axes[0].transAxes)
         _heat(axes[1], field, heat)
         for ax, patch in zip(axes[2:], patches, strict=False):

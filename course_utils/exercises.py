@@ -108,6 +108,8 @@ def _check_choice(exercise: Exercise, attempt: Any) -> Card:
 
 
 def _tidy(answer: Any) -> Any:
+    if isinstance(answer, tuple):
+        return tuple(map(_tidy, answer))
     return answer.strip().casefold() if isinstance(answer, str) else answer
 
 

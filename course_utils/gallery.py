@@ -148,12 +148,13 @@ def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int =
     _show(ax, picture)
     ax.set_title("picture", loc="center")
     ax.axis("off")
-    scale = ScalarMappable(Normalize(0, float(maps[strongest].max())), "viridis")
+    top = float(np.quantile(maps[strongest], 0.99))  # a few hot spots must not leave all else in the dark
+    scale = ScalarMappable(Normalize(0, top or 1.0), "viridis")
     for ax, channel in zip(grid.subplots(2, across).flat, strongest, strict=False):
         ax.imshow(maps[channel], norm=scale.norm, cmap=scale.cmap, interpolation="nearest")
         ax.set_title(f"channel {channel}", loc="center", fontsize=11)
         ax.axis("off")
-    bar = grid.colorbar(scale, ax=grid.axes, label=f"activation in {stage}", fraction=0.04, format="%.1f")
+    bar = grid.colorbar(scale, ax=grid.axes, label=f"activation in {stage}", fraction=0.04, format="%.1f", extend="max")
     bar.outline.set_visible(False)
     means = maps[strongest].mean((1, 2))
     return say(figure, (

@@ -1,17 +1,19 @@
 """Figures along a backbone's stages: what each sees in a picture, and how far a probe gets with it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from course_utils.accuracies import name_ends
 from course_utils.contrast import readable
+from course_utils.data import load_task
+from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval
 from course_utils.features import extract
 from course_utils.models import Model
+from course_utils.pictures import read_picture
 from course_utils.style import Drawing, colour_of, ground, say, styled
 
 BORROWED = {  # panel -> condition -> name, colour, marker
@@ -22,7 +24,29 @@ BORROWED = {  # panel -> condition -> name, colour, marker
     },
     "everything learns on": {"BnB+": ("from B itself", "#3f90da", "o"), "AnB+": ("from A", "#bd1f01", "s")},
 }  # fmt: skip
+SHUFFLED = ("layer2", "stem", "layer4", "layer1", "layer3")  # what panels A to E show
 HUE, CONTRASTS = "#3f90da", (3.2, 4.7, 7.5, 13.0)  # one hue, darker with more examples
+
+
+def photograph_of(which: int | str) -> np.ndarray:
+    """A photograph to look into, uint8 3 x 64 x 64: one of the course's by its number, or yours by its file.
+
+    Raises:
+        CourseError: there is no such number, or the file holds no picture.
+    """
+    if isinstance(which, str):
+        try:
+            with open(which, "rb") as file:
+                return read_picture(file, 64)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise CourseError(
+                f"{which!r} cannot be read as a picture: {error}\n"
+                'Drag a JPEG or PNG into the list of files, beside the lesson, and give its name, as "mine.jpg".'
+            ) from error
+    ours = load_task("ants_bees", per_class=10, fallback="textures").train.x
+    if not 0 <= which < len(ours):
+        raise CourseError(f"There is no photograph {which}: choose one from 0 to {len(ours) - 1}, or give a path.")
+    return ours[which]
 
 
 def as_seen(model: Model, picture: np.ndarray) -> dict[str, np.ndarray]:
@@ -32,30 +56,40 @@ def as_seen(model: Model, picture: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @styled
-def panels(views: dict[str, np.ndarray], order: Sequence[str]) -> Figure:
-    """What stages see in a picture, as panels A, B, C … in the given order, each scaled by itself."""
+def panels(views: dict[str, np.ndarray]) -> Figure:
+    """What five stages see in a picture, as panels A to E out of order, each scaled by itself.
+
+    Args:
+        views: as from `as_seen`, the five stages of PhotoNet.
+    """
     figure = Drawing(figsize=(10, 2.4), layout="constrained")
-    for letter, stage, ax in zip("ABCDE", order, figure.subplots(1, len(order)), strict=False):
+    for letter, stage, ax in zip("ABCDE", SHUFFLED, figure.subplots(1, len(SHUFFLED)), strict=True):
         ax.imshow(views[stage], cmap="viridis", interpolation="nearest")
         ax.set_title(letter, loc="center", weight="bold")
         ax.axis("off")
-    sides = ", ".join(f"{letter} {len(views[stage])}" for letter, stage in zip("ABCDE", order, strict=False))
+    sides = ", ".join(f"{letter} {len(views[stage])}" for letter, stage in zip("ABCDE", SHUFFLED, strict=True))
     return say(figure, f"Panels of one picture as the stages see it, out of order. Squares along a side: {sides}.")
 
 
 @styled
 def best_stages(
-    table: pd.DataFrame, titles: dict[str, str], untrained: pd.DataFrame, views: dict[str, dict]
+    table: pd.DataFrame,
+    titles: dict[str, str],
+    untrained: pd.DataFrame,
+    views: dict[str, dict],
+    chance: dict[str, float],
 ) -> Figure:
     """Accuracy of probes against the stage, a line a number of examples, a star on each line's best stage.
 
-    The star stands where the mean accuracy on images apart is highest, which are not those on the axis.
+    The star stands where the mean accuracy on images apart is highest, which are not those on the axis. It is
+    hollow where the best stage is not clearly above the worst: the 95 % interval of that difference includes zero.
 
     Args:
         table: one row a run, with columns task, stage, per_class, seed, accuracy and apart.
         titles: task -> what stands above its panel, from left to right.
         untrained: the same of an untrained network, of which each task's largest number of examples is drawn.
         views: task -> stage -> a picture as that stage sees it, H x W; stages in order.
+        chance: task -> the accuracy of always naming the largest class, a dotted line.
     """
     stages = list(next(iter(views.values())))
     figure = Drawing(figsize=(11, 5.4), layout="constrained")
@@ -67,6 +101,7 @@ def best_stages(
         twin = untrained.query("task == @task").query("per_class == per_class.max()")
         means = twin.groupby("stage")["accuracy"].mean()[stages]
         ax.plot(stages, means, color=ground().grey, ls=(0, (4, 2)), lw=2, marker="D", ms=5)
+        ax.axhline(chance[task], color=ground().grey, ls=":", lw=1.8)
         lines, ends = _lines(ax, table.query("task == @task"), stages, sizes)
         name_ends(ax, ends)
         said.append(f"{title}: {lines}")
@@ -75,8 +110,11 @@ def best_stages(
         if ax is not axes[1, 0]:
             ax.set_yticklabels([])
     axes[1, 0].set_ylabel("accuracy on the test split")
-    figure.supxlabel("blue: training examples of each class, 95 % intervals over seeds; star: best on images apart; "
-                     "grey: untrained, most examples", fontsize=11)  # fmt: skip
+    figure.supxlabel(
+        "blue: 1 to 80 examples of each class, 95 % intervals; star: best stage on other pictures (hollow: not clear)"
+        "\ngrey dashes: untrained network, with as many as the darkest line; dots: always naming the largest class",
+        fontsize=11,
+    )
     return say(figure, " ".join(said))
 
 
@@ -103,11 +141,19 @@ def _lines(ax: Axes, table: pd.DataFrame, stages: list[str], sizes: list[int]) -
         mean, low, high = np.array([interval[:3] for interval in found]).T
         colour = colour_of(HUE, least)
         ax.errorbar(stages, mean, (mean - low, high - mean), color=colour, lw=2.5, elinewidth=1.2, capsize=3)
-        best = runs.groupby("stage")["apart"].mean()[stages].to_numpy().argmax()
-        ax.plot(stages[best], mean[best], marker="*", ms=19, color=colour, mec=ground().paper, zorder=5)
+        best, clear = _best(runs.pivot(index="seed", columns="stage", values="apart")[stages].to_numpy())
+        inside, edge = (colour, ground().paper) if clear else (ground().paper, colour)
+        ax.plot(stages[best], mean[best], marker="*", ms=18, mfc=inside, mec=edge, mew=1.5, ls="", zorder=5)
         ends.append((len(stages) - 1, mean[-1], str(size), colour_of(HUE, max(least, 4.7))))
-        said.append(f"with {size} of each, {stages[best]} ({mean[best]:.2f})")
+        said.append(f"with {size} of each, {stages[best]} ({mean[best]:.2f}{'' if clear else ', not clear'})")
     return f"best {'; '.join(said)}.", ends
+
+
+def _best(apart: np.ndarray) -> tuple[int, bool]:
+    """Of seeds x stages, the stage with the best mean, and whether it is clearly above the worst."""
+    means = apart.mean(axis=0)
+    lead = mean_interval(apart[:, means.argmax()] - apart[:, means.argmin()])
+    return int(means.argmax()), bool(lead.low > 0)
 
 
 @styled

@@ -12,10 +12,12 @@ from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
 from course_utils.models import load_model
 from course_utils.quizzes import Option, Question
+from course_utils.stages import SHUFFLED
+from course_utils.transfer_grid import STAGES
 
 Features = dict[str, np.ndarray]
-SHUFFLED = ("layer2", "stem", "layer4", "layer1", "layer3")  # what panels A to E show
-RIGHT_ORDER, GRAIN = "BDAEC", 2
+GRAIN = 2
+RIGHT_ORDER = "".join("ABCDE"[SHUFFLED.index(stage)] for stage in STAGES)
 
 
 def probe_stages(train: Features, y: np.ndarray, test: Features, y_test: np.ndarray) -> dict[str, float]:
@@ -48,7 +50,7 @@ def _scaled(train: Features, y: np.ndarray, test: Features, y_test: np.ndarray, 
         own = StandardScaler().fit(b if fitted_on in ("each", "test") else both)
         first = own if fitted_on == "test" else StandardScaler().fit(both)
         head = LogisticRegression(max_iter=1000).fit(first.transform(a), y)
-        found[stage] = head.score(own.transform(b), y_test)
+        found[stage] = head.score(b if fitted_on == "train alone" else own.transform(b), y_test)
     return found
 
 
@@ -64,6 +66,7 @@ def _shifted_only(train: Features, y: np.ndarray, test: Features, y_test: np.nda
 
 LEAK = "The test features help to standardise. New pictures will not be there then: mean and spread of training alone."
 OWN = "Training and test features are standardised each by their own mean and spread: then one number means two things."
+HALF = "The head learned from standardised features, but the test features come as they are. Transform them too."
 NO_SCALE = "The features come as they are: a penalty hits those with small values hardest. Standardise them first."
 ON_TRAIN = "That is the accuracy on the examples it learned from. Score the test features."
 FROM_TEST = "The head learns from the test features. It must not have seen them."
@@ -72,6 +75,7 @@ MISTAKES = (
     Mistake(lambda a, y, b, z: _scaled(a, y, b, z, "both"), LEAK),
     Mistake(lambda a, y, b, z: _scaled(a, y, b, z, "test"), LEAK),
     Mistake(lambda a, y, b, z: _scaled(a, y, b, z, "each"), OWN),
+    Mistake(lambda a, y, b, z: _scaled(a, y, b, z, "train alone"), HALF),
     Mistake(_plain, NO_SCALE),
     Mistake(_shifted_only, NO_SCALE),
     Mistake(lambda a, y, b, z: probe_stages(a, y, a, y), ON_TRAIN),
@@ -116,9 +120,11 @@ EXERCISES = [
         hints=(
             "Where can you still make out the outline of the thing? Begin there.",
             "The squares grow: a later stage has fewer places. Two panels have the same fine grain; which is sharper?",
-            "From fine to coarse, B first and C last. The clue is the one that every step of that order shows.",
+            "From fine to coarse: B first, C last. Hand over both, the letters and the number of the clue.",
         ),
         mistakes=(
+            Mistake(RIGHT_ORDER, 'The letters are right. Hand over two things, order and clue, as in `("ABCDE", 1)`.'),
+            Mistake((list(RIGHT_ORDER), GRAIN), 'Write the five letters as one text, in the form of "ABCDE".'),
             Mistake((RIGHT_ORDER[::-1], GRAIN), "That is the order from last to first. Begin with the stem."),
             Mistake(("DBAEC", GRAIN), "B and D have the same grain. The stem draws plain edges: which of them is it?"),
             Mistake(("BDEAC", GRAIN), "Count the squares along a side of A and of E. A later stage has fewer."),
@@ -131,10 +137,10 @@ EXERCISES = [
         solution=probe_stages,
         can_do="You can measure what any stage of any network knows, without leaking the test into it.",
         hints=(
-            "Per stage: standardise; fit `LogisticRegression(max_iter=1000)` on `train[stage]`; score `test[stage]`.",
+            "For each stage in `train`: standardise, fit `LogisticRegression(max_iter=1000)`, score on `test[stage]`.",
             "Mean and spread come from `train[stage]`, feature by feature (`axis=0`), and serve `test[stage]` too.",
-            "`make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train[stage], y)` does the first "
-            "half; its `.score(test[stage], y_test)` the second. Put each into a dictionary under its stage.",
+            "`scaler = StandardScaler().fit(train[stage])`, then `scaler.transform` of both. Put "
+            "`head.score(scaler.transform(test[stage]), y_test)` into a dictionary under its stage.",
         ),
         mistakes=MISTAKES,
         cases=_cases,
@@ -147,16 +153,16 @@ EXERCISES = [
 QUESTIONS = [
     Question(
         name="01-star",
-        text="Which stage serves a probe best? As the digits grow from 1 to 80 of each, the best stage",
+        text="Handwritten digits, 80 examples of each instead of 1: the stage that serves a probe best",
         options=(Option("moves to a later one"), Option("stays where it is"), Option("moves to an earlier one")),
     ),
     Question(
-        name="01-interval",
-        text="From lesson 00: ten seeds give a difference of +.044, its 95 % interval reaches from -.020 to +.109.",
+        name="01-seed",
+        text="From lesson 00: with one seed, layer3 beats layer4 by .05 on your pictures. What follows?",
         options=(
-            Option("The first is better: the mean is above zero.", "Other seeds could put the mean below zero."),
-            Option("The two are equal: the interval includes zero.", "There is room for a difference of .1 as well."),
-            Option("It is not known yet who is better.", "The interval reaches to both sides of zero: it only leans."),
+            Option("Take layer3: it won.", "Another draw of the same pictures may say the opposite."),
+            Option("Take layer4: .05 is too little.", "A small difference can be sure, and a large one chance."),
+            Option("Repeat it over ten seeds, paired.", "The interval of the mean then says whether it is known."),
         ),
         right="C",
     ),

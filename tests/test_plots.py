@@ -124,10 +124,15 @@ def seen(sides=(8, 4, 2)):
     return {stage: np.arange(n * n).reshape(n, n) for stage, n in zip(stages, sides, strict=True)}
 
 
+def the_panels():
+    sides = {"stem": 16, "layer1": 16, "layer2": 8, "layer3": 4, "layer4": 2}
+    return plots.panels({stage: np.arange(n * n).reshape(n, n) for stage, n in sides.items()})
+
+
 def the_stars():
     twin = probed().assign(accuracy=0.4)
     return plots.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
-                             {"photos": seen(), "letters": seen()})
+                             {"photos": seen(), "letters": seen()}, {"photos": 0.5, "letters": 0.1})
 
 
 def the_borrowed():
@@ -161,7 +166,7 @@ FIGURES = {
     "feature_maps": the_maps,
     "best_stages": the_stars,
     "borrowed_stages": the_borrowed,
-    "panels": lambda: plots.panels(seen(), ("layer1", "layer2", "stem")),
+    "panels": the_panels,
     "exciting_patches": the_exciting_patches,
     "dreams": the_dreams,
     "neighbours": the_neighbours,
@@ -405,7 +410,7 @@ def frames(ax):
 def test_exciting_patches_stand_beside_both_receptive_fields():
     figure = the_exciting_patches()
     said = words(figure)
-    assert "field 21 px,\nhalf in 9" in said and "channel 3" in said
+    assert "21 px (dashed)\nhalf in 9 (box)" in said and "channel 3" in said
     assert "layer1: a field of 21 px, half of the gradient in 9; coins" in figure.words
     heats = [ax for ax in figure.axes if ax.patches]
     assert [sorted(frames(ax)) for ax in heats] == [[5, 7], [9, 21]]
@@ -439,13 +444,21 @@ def test_a_star_stands_where_the_images_apart_say_and_not_on_the_best_test_accur
     assert figure.words.count("layer2 (0") == 2 and figure.words.count("layer1 (0") == 2
     table = probed()
     table.loc[table["stage"] == "stem", "apart"] = 1.0
-    assert "layer" not in plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}).words
+    assert "layer" not in plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5}).words
+
+
+def test_a_star_is_hollow_where_no_stage_is_clearly_better():
+    table = probed()
+    noise = np.random.default_rng(5).normal(0, 0.1, len(table))
+    table["apart"] = np.where(table["per_class"] == 2, 0.5 + noise, table["apart"])
+    figure = plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
+    assert figure.words.count("not clear") == 1 and "with 20 of each, layer2 (0.7" in figure.words
 
 
 def test_panels_hide_the_names_of_the_stages():
     figure = FIGURES["panels"]()
-    assert set("ABC") <= set(words(figure)) and "layer" not in words(figure)
-    assert "Squares along a side: A 4, B 2, C 8." in figure.words
+    assert set("ABCDE") <= set(words(figure)) and "layer" not in words(figure) + figure.words
+    assert "Squares along a side: A 8, B 16, C 2, D 16, E 4." in figure.words
 
 
 def test_borrowed_stages_stand_beside_random_ones_and_beside_nothing_borrowed():

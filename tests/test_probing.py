@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from course_utils import load_model, load_results, paired_difference, probing, yosinski
 from course_utils.data import Split, Task
+from course_utils.errors import CourseError
 from course_utils.evaluation import inference
+from course_utils.notebooks import ROOT
 from course_utils.probing import APART, SIZES
-from course_utils.stages import as_seen
+from course_utils.stages import as_seen, photograph_of
 from course_utils.transfer_grid import STAGES
 
 
@@ -50,11 +53,16 @@ def test_a_stored_probe_comes_out_again():
 
 def test_the_lesson_quotes_what_is_stored():
     runs = load_results("probes").query("dimensions == 0")
-    letters = runs.query("task == 'letters' and per_class == 20 and network == 'pretrained'")
-    assert round(paired_difference(letters, "layer3", "layer4", on="stage").mean, 3) == 0.059
-    gain = runs.query("per_class == 20").pivot_table(index="task", columns=["network", "stage"], values="accuracy")
-    gain = gain["pretrained"] - gain["untrained"]
-    assert gain["stem"].between(-0.025, 0.085).all() and gain["layer3"].between(0.075, 0.745).all()
+    trained = runs.query("network == 'pretrained' and per_class == 20")
+    letters = paired_difference(trained.query("task == 'letters'"), "layer3", "layer4", on="stage")
+    insects = paired_difference(trained.query("task == 'ants_bees'"), "layer4", "layer3", on="stage")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for lead in (letters, insects):
+        stated = f"{lead.mean:.3f} [{lead.low:.3f}, {lead.high:.3f}]".replace("0.", ".")
+        assert stated in readme
+    stem = runs.query("per_class == 20 and stage == 'stem'")
+    gains = [paired_difference(rows, "pretrained", "untrained", on="network").mean for _, rows in stem.groupby("task")]
+    assert sorted(gain < 0.03 for gain in gains) == [False, True, True, True]
     apart = runs.query("network == 'pretrained'").groupby(["task", "per_class", "stage"])["apart"].mean().unstack()
     best = apart.idxmax(axis=1)
     assert set(best["digits"]) == set(best["letters"]) == {"layer3"} and best["ants_bees"][20] == "layer4"
@@ -67,6 +75,18 @@ def test_a_picture_as_each_stage_sees_it():
     with inference(model):
         stem = model.run(model.prepare(torch.from_numpy(picture)[None]), stop="stem")[0].mean(0)
     assert np.allclose(views["stem"], stem, atol=0.05)
+
+
+def test_a_photograph_of_ones_own_is_cut_to_a_square_and_what_is_none_gets_a_clear_error(tmp_path):
+    mine, not_one = tmp_path / "mine.png", tmp_path / "notes.txt"
+    Image.new("RGB", (300, 200), (200, 30, 30)).save(mine)
+    not_one.write_text("no picture")
+    picture = photograph_of(str(mine))
+    assert picture.shape == (3, 64, 64) and picture[0].min() > 190
+    for which in (str(not_one), str(tmp_path / "gone.jpg"), str(tmp_path), 999, -1):
+        with pytest.raises(CourseError) as error:
+            photograph_of(which)
+        assert len(str(error.value).splitlines()) <= 3
 
 
 @pytest.fixture

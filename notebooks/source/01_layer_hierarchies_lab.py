@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 60 min
+# # 01 · Layer hierarchies, the lab: a menu · 44 min
 #
 # Five ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each section stands on its own:
 # run the next cell, then go where you like.
@@ -15,7 +15,7 @@ from course_utils import (check, claim, describe, diagrams, evaluate, extract, f
                           load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %% [markdown]
-# ## What excites a channel · 7 min
+# ## What excites a channel · 3 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?
@@ -50,6 +50,7 @@ def draw(channel):
     return plots.exciting_patches(rows, channel)
 
 widgets.slider(draw, CHANNELS, "channel")
+
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -100,7 +101,7 @@ def receptive_field(layers):
 check("01-field", receptive_field)
 
 # %% [markdown]
-# ## Dreaming · 5 min
+# ## Dreaming · 2 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
 # noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training, with
@@ -136,7 +137,7 @@ plots.dreams(*dreams)
 # photograph may ever look so.
 
 # %% [markdown]
-# ## CKA: do two networks see the same? · 5 min
+# ## CKA: do two networks see the same? · 2 min
 #
 # Train a network twice from different random weights. Feature 7 of the one has nothing to do with feature 7 of the
 # other, so the features themselves cannot be compared. But we can compare *which pictures look alike* to each. **CKA**
@@ -199,6 +200,7 @@ def linear_cka(a, b):
 
 check("01-cka", linear_cka)
 
+
 # %% tags=["solution"] jupyter={"source_hidden": true}
 def linear_cka(a, b):
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
@@ -222,7 +224,7 @@ check("01-cka", linear_cka)
 # </details>
 
 # %% [markdown]
-# ## CKA: three comparisons, stage by stage · 6 min
+# ## CKA: three comparisons, stage by stage · 3 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with seeds 0
 # and 1, see the same? And what does fine-tuning change? The pictures for comparing are 1,000 test letters, in fonts that
@@ -242,6 +244,7 @@ for name, (strategy, seed) in runs.items():
     fit(model, letters, strategy, lr=3e-3, steps=100, seed=seed, progress=False)
     networks[name] = model
     print(f"{name}: {evaluate(model, letters.test)}")
+
 
 # %%
 def stage_by_stage(a, b, names):
@@ -291,7 +294,7 @@ pd.DataFrame({name: np.diag(table) for name, table in pairs.items()}, control.in
 # give an interval.
 
 # %% [markdown]
-# ## Forward hooks, and the leak · 6 min
+# ## Forward hooks, and the leak · 3 min
 #
 # `extract` gives what a stage gives. What if you want a layer *inside* a stage, or your network has no `extract`? For
 # that PyTorch has **forward hooks**: a function that you hang on a layer. It is called after each pass through the
@@ -362,6 +365,7 @@ caught.clear()  # the list lets go, and so does all that it kept alive
 model(batch)
 print(f"caught since the hook is gone: {len(caught)}")
 
+
 # %% [markdown]
 # Three habits: remove each hook where you registered it, keep `output.detach()` if you need no gradients, and run under
 # `torch.no_grad()` when you only look.
@@ -379,6 +383,7 @@ def output_of(network, name, batch):
 
 
 check("01-hook", output_of)
+
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
 def output_of(network, name, batch):
