@@ -15,7 +15,7 @@ from course_utils.errors import CourseError
 from course_utils.evaluation import inference
 from course_utils.models import BasicBlock, Model, PhotoNet
 from course_utils.splits import Task
-from course_utils.surfaces import PHOTOGRAPHS, _photograph
+from course_utils.surfaces import PHOTOGRAPHS, photograph
 
 SIDES = (64, 128, 256)  # pixels of a photograph's shorter side, at each of its three scales
 LARGEST = 63  # pixels of a patch that is shown: PhotoNet was trained on pictures of 64 px
@@ -171,7 +171,7 @@ def scenes(task: Task) -> list[Scene]:
     """
     found = []
     for name in PHOTOGRAPHS:
-        whole = _photograph(name)
+        whole = photograph(name)
         for side in SIDES:
             scale = min(whole.size) / side
             size = round(whole.width / scale), round(whole.height / scale)

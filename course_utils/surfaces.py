@@ -81,7 +81,8 @@ def defects(part: str, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _photograph(name: str) -> Image.Image:
+def photograph(name: str) -> Image.Image:
+    """One of `PHOTOGRAPHS` as it comes with its package, in colour."""
     file = PHOTOGRAPHS[name]
     homes = Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images"
     path = next((home / file for home in homes if (home / file).exists()), None)
@@ -95,9 +96,9 @@ def _photograph(name: str) -> Image.Image:
 
 
 def _side(name: str, part: str) -> Image.Image:
-    photograph = _photograph(name)
-    left, right = (round(share * photograph.width) for share in SIDES[part])
-    return photograph.crop((left, 0, right, photograph.height))
+    whole = photograph(name)
+    left, right = (round(share * whole.width) for share in SIDES[part])
+    return whole.crop((left, 0, right, whole.height))
 
 
 def _patch(side: Image.Image, rng: np.random.Generator, length: float) -> Image.Image:

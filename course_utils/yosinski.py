@@ -59,8 +59,11 @@ def yosinski(seed: int, condition: str, depth: int) -> dict:
 
 
 def yosinski_grid() -> list[dict]:
-    """Every number of frozen stages; where all learns, which takes longest, every other one."""
-    return [*grid_of(condition=FROZEN, depth=range(1, 6)), *grid_of(condition=LEARNING, depth=(1, 3, 5))]
+    """Every number of frozen stages; where all learns, which takes longest, every other one, all stages first."""
+    return [
+        *grid_of(condition=FROZEN, depth=range(1, 6)),
+        *({"condition": condition, "depth": depth} for depth in (5, 3, 1) for condition in LEARNING),
+    ]
 
 
 @cache

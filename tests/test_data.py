@@ -196,7 +196,7 @@ def test_the_two_sides_of_a_photograph_share_no_column(make, monkeypatch):
     """Each photograph is replaced by one whose brightness is its column, with a little noise."""
     noise = np.random.default_rng(0).integers(-8, 9, (200, 500))
     ramp = Image.fromarray(np.clip(np.linspace(20, 230, 500)[None] + noise, 0, 255).astype(np.uint8)).convert("RGB")
-    monkeypatch.setattr(surfaces, "_photograph", lambda name: ramp)
+    monkeypatch.setattr(surfaces, "photograph", lambda name: ramp)
     monkeypatch.setattr(surfaces, "TEXTURES_COUNT", {"train": 30, "test": 30})
     monkeypatch.setattr(surfaces, "DEFECTS_COUNT", {"train": (40, 0), "test": (40, 0)})
     crops = []
@@ -218,11 +218,11 @@ def test_the_two_sides_of_a_photograph_share_no_column(make, monkeypatch):
 
 def test_all_fourteen_photographs_are_in_the_packages(monkeypatch):
     assert len(surfaces.PHOTOGRAPHS) == 14
-    assert all(min(surfaces._photograph(name).size) >= 300 for name in surfaces.PHOTOGRAPHS)
+    assert all(min(surfaces.photograph(name).size) >= 300 for name in surfaces.PHOTOGRAPHS)
     monkeypatch.setitem(surfaces.PHOTOGRAPHS, "brick", "no-such-file.png")
-    surfaces._photograph.cache_clear()
+    surfaces.photograph.cache_clear()
     with pytest.raises(DataUnavailable, match="setup"):
-        surfaces._photograph("brick")
+        surfaces.photograph("brick")
 
 
 def test_defects_are_twenty_to_one_and_can_be_seen(warm_cache):

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 25 min
+# # 01 · Layer hierarchies: a dissection · 26 min
 #
 # People say: *"early layers are universal, late layers are specific to the task."* If so, one could choose where to cut
 # a network before anything is trained. In this lesson you open a network, look into each stage and measure what it
@@ -9,7 +9,8 @@
 #
 # Route for 90 minutes: the core (30), then the lab's "What excites a channel" (15) and "Dreaming" where there is time.
 # Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a hurry, skip "A mistake that
-# nobody notices". The mistake to expect: reading the best stage off the test accuracies, and then quoting that accuracy.
+# nobody notices". The mistake to expect: reading the best stage off the test accuracies, and then quoting that
+# accuracy.
 # </details>
 
 # %%
@@ -44,12 +45,13 @@ plots.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
 # a few stripes. The untrained ones show noise without any pattern.
 # </details>
 #
-# Nobody drew these edges and blobs: they came out of naming photographs. Other networks that were trained on photographs
-# have such a stem too, and that is where the word "universal" comes from (Yosinski and others, 2014).
+# Nobody drew these edges and blobs: they came out of naming photographs. Other networks that were trained on
+# photographs have such a stem too, and that is where the word "universal" comes from (Yosinski and others, 2014).
 #
 # ## What a stage sees · 1 min
 #
-# Here is a photograph, and the eight channels that respond to it most, the strongest first. Move the slider from stage to stage.
+# Here is a photograph, and the eight channels that respond to it most, the strongest first. Move the slider from
+# stage to stage.
 
 # %%
 from course_utils.stages import as_seen, photograph_of
@@ -65,7 +67,8 @@ widgets.slider(lambda stage: plots.feature_maps(photograph, maps[stage], stage),
 # last stage a map has four by four of them, most of which are dark.
 # </details>
 #
-# Early maps still look like the photograph. Late ones say little about where. Whether they say *what*, a map cannot show.
+# Early maps still look like the photograph. Late ones say little about where. Whether they say *what*, a map cannot
+# show.
 #
 # ## Exercise: sort the stages · easy · 4 min
 #
@@ -104,17 +107,18 @@ check("01-order", answer)
 # not; **letters** in many fonts; handwritten **digits**. Each with 1, 5, 20 and, where there are enough, 80 examples of
 # each class, over ten seeds. The untrained twin is probed too: it is the control.
 #
-# The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not the
-# test pictures either. Whoever chooses on the test pictures fools themselves.
+# The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not
+# the test pictures either. Whoever chooses on the test pictures fools themselves.
 
 # %%
 quiz("01-star")
 
 # %% [markdown]
-# ## Does the star slide? · 3 min
+# ## Does the star slide? · 4 min
 #
-# How far is a task from the source? Not by opinion: the **distance** compares PhotoNet's last features of 150 pictures of
-# the task with those of 150 photographs of the source. It has no unit. Two draws of the source itself give about 0.
+# How far is a task from the source? Not by opinion: the **distance** compares PhotoNet's last features of 150
+# pictures of the task with those of 150 photographs of the source. It has no unit. Two draws of the source itself
+# give about 0.
 
 # %%
 distance = load_results("source_distance").groupby("task").distance.mean()
@@ -128,7 +132,7 @@ views = {task: as_seen(model, pictures[task]) for task in names}
 runs = load_results("probes")
 whole = runs[runs.dimensions == 0]
 
-# %% tags=["readme"]
+# %%
 chance = {"ants_bees": 83 / 153, "letters": 1 / 26, "digits": 0.1}
 plots.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], views, chance)
 
@@ -146,9 +150,9 @@ plots.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.netw
 recall("01-star", "B")
 
 # %% [markdown]
-# We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the most.
-# It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What moves it is
-# the *task*.
+# We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the
+# most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What
+# moves it is the *task*.
 #
 # Our primary claim, written down before the runs, was about one digit of each class:
 
@@ -166,9 +170,9 @@ claim("With one digit of each class, layer3 leads layer4 by {effect}.",
 claim("With twenty letters of each class, layer3 leads layer4 by {effect}.",
       paired_difference(pretrained.query("task == 'letters' and per_class == 20"), "layer3", "layer4", on="stage"))
 
-# %% [markdown]
-# claim("With twenty ants and bees of each class, layer4 leads layer3 by {effect}.",
-#       paired_difference(pretrained.query("task == 'ants_bees' and per_class == 20"), "layer4", "layer3", on="stage"))
+# %%
+claim("With twenty ants and bees of each class, layer4 leads layer3 by {effect}.",
+      paired_difference(pretrained.query("task == 'ants_bees' and per_class == 20"), "layer4", "layer3", on="stage"))
 
 # %% [markdown]
 # Is it only that layer4 has 256 features and layer3 has 128? More features are harder to learn from with few examples.
@@ -185,22 +189,20 @@ cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")
 #
 # ## And the early layers? · 2 min
 #
-# "Universal" should mean: good for every task. In the figure, the trained stem begins where the untrained twin begins. What
-# do trained weights add at each stage, with 20 of each?
+# "Universal" should mean: good for every task. In the figure, the trained stem begins where the untrained twin
+# begins. What do trained weights add at each stage, with 20 of each?
 
 # %%
-at_20 = whole[whole.per_class == 20].pivot_table(index="task", columns=["network", "stage"], values="accuracy")
-(at_20["pretrained"] - at_20["untrained"])[list(model.stages)].round(2)
-
-# %%
-stem = whole.query("per_class == 20 and stage == 'stem'")
-for task, rows in stem.groupby("task"):
+at_20 = whole[whole.per_class == 20]
+for task, rows in at_20[at_20.stage == "stem"].groupby("task"):
     print(f"stem, {task:9} {paired_difference(rows, 'pretrained', 'untrained', on='network')}")
+means = at_20.pivot_table(index="task", columns=["network", "stage"], values="accuracy")
+(means["pretrained"] - means["untrained"])[list(model.stages)].round(2)
 
 # %% [markdown]
 # At the stem, training adds .02 or less on three of the four tasks: the stem's averages tell what random kernels tell
-# nearly as well. (A probe that sees the places might judge otherwise.) The large gains come at layer3 and layer4. Faces are
-# the exception, with the same gain everywhere; they have 40 test pictures only, so take that row with care.
+# nearly as well. (A probe that sees the places might judge otherwise.) The large gains come at layer3 and layer4.
+# Faces are the exception, with the same gain everywhere; they have 40 test pictures only, so take that row with care.
 #
 # Stored numbers deserve a check, so one probe is done again here:
 
@@ -211,9 +213,9 @@ spot_check("probes")
 # ## Exercise: probe it yourself · medium · 8 min
 #
 # `train` and `test` are dictionaries, stage -> features (N x D). Write the function that gives a dictionary, stage ->
-# accuracy on the test features, for every stage in `train`. **Standardise** each feature first (mean 0, spread 1), so that
-# none counts more because its numbers are larger. Then fit `LogisticRegression(max_iter=1000)`. Which examples may the
-# scaler see? Ten lines are enough.
+# accuracy on the test features, for every stage in `train`. **Standardise** each feature first (mean 0, spread 1), so
+# that none counts more because its numbers are larger. Then fit `LogisticRegression(max_iter=1000)`. Which examples
+# may the scaler see? Ten lines are enough.
 
 # %%
 from sklearn.linear_model import LogisticRegression
@@ -251,8 +253,8 @@ train, test = extract(model, task.train.x, "all"), extract(model, task.test.x, "
 # %% [markdown]
 # ## A mistake that nobody notices · 2 min
 #
-# Let us **break it**: features in training mode. In `train()`, batch norm uses the mean and spread of the batch in hand,
-# so the features of a picture depend on its neighbours. Here they come in batches of ten.
+# Let us **break it**: features in training mode. In `train()`, batch norm uses the mean and spread of the batch in
+# hand, so the features of a picture depend on its neighbours. Here they come in batches of ten.
 
 # %%
 import numpy as np
@@ -283,9 +285,10 @@ print("the network is as it was:", all(tensor.equal(saved[name]) for name, tenso
 restored = model.load_state_dict(saved)
 
 # %% [markdown]
-# In `eval` the order makes no difference. In `train` the features are worse even when mixed, and the same pictures, sorted,
-# are mostly wrong: what nearly all ten have in common, their class, is what batch norm subtracts. And merely looking has moved the network's statistics. No error, no
-# warning. Call `model.eval()` before you take features; `extract` does it for you.
+# In `eval` the order makes no difference. In `train` the features are worse even when mixed, and the same pictures,
+# sorted, are mostly wrong: what nearly all ten have in common, their class, is what batch norm subtracts. And merely
+# looking has moved the network's statistics. No error, no warning. Call `model.eval()` before you take features;
+# `extract` does it for you.
 #
 # ## One question from before · 1 min
 
@@ -306,6 +309,6 @@ quiz("01-seed")
 # > tasks.
 #
 # **Where next.** The [lab](01_layer_hierarchies_lab.ipynb) has what excites a channel, dreams, the likeness of
-# networks, and hooks. The papers: [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes,
+# networks, hooks, and Yosinski's experiment in small. The papers: [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes,
 # [Yosinski and others 2014](https://arxiv.org/abs/1411.1792) on transfer. The call in your own project is
 # `torchvision.models.feature_extraction.create_feature_extractor(model, ["layer3"])`.
