@@ -36,18 +36,18 @@ def accuracy_against_examples(
             their means at each size, `chance` among them, they become one grey band labelled "no transfer".
     """
     ax = axes_of(ax, (9, 5.6))
-    curves = {strategy: _means(table[table["strategy"] == strategy]) for strategy in labels}
+    curves = {strategy: means_by_size(table[table["strategy"] == strategy]) for strategy in labels}
     sizes = sorted({size for curve in curves.values() for size in curve.index})
     ends = []
     if controls is not None:
-        low, high = _band(controls, chance)
-        _draw_band(ax, low, high)
+        low, high = band_of(controls, chance)
+        draw_band(ax, low, high)
         ends.append((sizes[-1], (low.iloc[-1] + high.iloc[-1]) / 2, "no transfer", ground().grey))
     elif chance is not None:
         ax.plot(sizes[:: len(sizes) - 1], [chance] * 2, color=ground().grey, ls=":", lw=1.8, zorder=0.6)
         ends.append((sizes[-1], chance, "always the\nlarger class", ground().grey))
     for strategy, curve in curves.items():
-        _draw_curve(ax, curve, look(strategy))
+        draw_curve(ax, curve, look(strategy))
         name = f"{look(strategy).sign} {labels[strategy]}"
         ends.append((curve.index[-1], curve["mean"].iloc[-1], name, look(strategy).letters))
     _log_axes(ax, sizes)
@@ -65,7 +65,7 @@ def accuracy_against_examples(
     return say(ax.figure, words)
 
 
-def _means(runs: pd.DataFrame) -> pd.DataFrame:
+def means_by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a size: the mean over seeds, low, high and n."""
     groups = runs.groupby("per_class")["accuracy"]
     return pd.DataFrame({size: mean_interval(values)._asdict() for size, values in groups}).T
@@ -80,7 +80,7 @@ def _log_axes(ax: Axes, sizes: list[int]) -> None:
     ax.set_ylabel("accuracy on the test split")
 
 
-def _draw_curve(ax: Axes, curve: pd.DataFrame, arm: Look) -> None:
+def draw_curve(ax: Axes, curve: pd.DataFrame, arm: Look) -> None:
     """The mean over seeds at each size with its interval."""
     reach = curve["mean"] - curve["low"], curve["high"] - curve["mean"]
     ax.errorbar(
@@ -88,7 +88,7 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, arm: Look) -> None:
     )
 
 
-def _band(controls: pd.DataFrame, chance: float | None) -> tuple[pd.Series, pd.Series]:
+def band_of(controls: pd.DataFrame, chance: float | None) -> tuple[pd.Series, pd.Series]:
     """The lowest and the highest of the controls' means at each size, `chance` among them."""
     means = controls.pivot_table(index="per_class", columns="strategy", values="accuracy")
     if chance is not None:
@@ -96,7 +96,8 @@ def _band(controls: pd.DataFrame, chance: float | None) -> tuple[pd.Series, pd.S
     return means.min(axis=1), means.max(axis=1)
 
 
-def _draw_band(ax: Axes, low: pd.Series, high: pd.Series) -> None:
+def draw_band(ax: Axes, low: pd.Series, high: pd.Series) -> None:
+    """A grey area between two lines, each a value a size."""
     ax.fill_between(low.index, low, high, color=ground().faint, lw=0, zorder=0.5)
     for edge in (low, high):
         ax.plot(edge.index, edge, color=ground().grey, lw=1, zorder=0.6)

@@ -42,15 +42,18 @@ class Outcome(NamedTuple):
     line: str = ""
 
 
-def run(function: Callable, arguments: tuple, quiet: bool) -> Outcome:
+def run(function: Callable, arguments: tuple, quiet: bool, seen: Callable | None = None) -> Outcome:
     """Call `function` on copies of `arguments`; random generators are afterwards as they were before.
 
-    Every error is caught, `SystemExit` too, which would end the run of a whole notebook; an interrupt is not.
-    With `quiet`, what the function prints or displays is dropped.
+    The value is what it returns, or with `seen` what that gives of the arguments afterwards. Every error is caught,
+    `SystemExit` too, which would end the run of a whole notebook; an interrupt is not. With `quiet`, what the
+    function prints or displays is dropped.
     """
     with _generators_kept(), capture_output() if quiet else nullcontext():
         try:
-            return Outcome(function(*copy.deepcopy(arguments)))
+            copies = copy.deepcopy(arguments)
+            returned = function(*copies)
+            return Outcome(seen(*copies) if seen and returned is not Ellipsis else returned)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -35,6 +35,8 @@ class Exercise:
         hints: a ladder of two or more, each saying more than the one before.
         mistakes: wrong answers, each with the hint for it. Those with different hints differ in some case.
         cases: gives the argument tuples on which a function is tried, real ones among them; made when needed.
+        seen: for a function that changes its arguments in place: of the changed ones, what is compared in the
+            place of the returned value.
         draw: a random argument tuple; with the cases, what tests tell wrong answers from right ones by.
         right: right answers written differently from the solution, for the tests: at least two functions.
         tolerance: for comparing numbers, absolute or relative.
@@ -46,9 +48,14 @@ class Exercise:
     hints: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
     cases: Callable[[], list[tuple]] = list
+    seen: Callable[..., Any] | None = None
     draw: Callable[[np.random.Generator], tuple] | None = None
     right: tuple[Callable, ...] = ()
     tolerance: float = 1e-6
+
+    def outcome(self, answer: Callable, case: tuple, quiet: bool = True) -> Outcome:
+        """What a function gives for a case, or does to it; see `attempts.run`."""
+        return run(answer, case, quiet, self.seen)
 
 
 _TRIES: dict[str, list[tuple]] = {}  # of each exercise, the different attempts of this kernel
@@ -115,10 +122,10 @@ def _tidy(answer: Any) -> Any:
 
 def _check_function(exercise: Exercise, attempt: Callable) -> Card:
     cases = list(exercise.cases())
-    came = [run(attempt, case, quiet=number > 0) for number, case in enumerate(cases)]
+    came = [exercise.outcome(attempt, case, quiet=number > 0) for number, case in enumerate(cases)]
     if any(answer.value is Ellipsis for answer in came):  # a stub with some lines given and `return ...`
         return _not_attempted(exercise)
-    expected = [run(exercise.solution, case, quiet=True) for case in cases]
+    expected = [exercise.outcome(exercise.solution, case) for case in cases]
     reasons = [_differ(*pair, exercise.tolerance) for pair in zip(expected, came, strict=True)]
     wrong = [number for number, reason in enumerate(reasons) if reason is not None]
     if not wrong:
@@ -157,7 +164,8 @@ def _hint_for(exercise: Exercise, cases: list[tuple], answers: list[Outcome]) ->
     """The hint of the declared mistake that answers every case as the learner does."""
     for mistake in exercise.mistakes:
         pairs = zip(cases, answers, strict=True)
-        if all(_differ(run(mistake.answer, case, True), answer, exercise.tolerance) is None for case, answer in pairs):
+        wrong = ((exercise.outcome(mistake.answer, case), answer) for case, answer in pairs)
+        if all(_differ(*pair, exercise.tolerance) is None for pair in wrong):
             return mistake.hint
     return None
 

@@ -166,27 +166,29 @@ def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int =
 
 @styled
 def neighbours(
-    picture: np.ndarray, label: str, rows: dict[str, tuple[np.ndarray, Sequence[str]]]
+    picture: np.ndarray, label: str, rows: dict[str, tuple[np.ndarray, Sequence[str], float]], chance: float
 ) -> Figure:
     """A picture, and a row for each kind of features with the pictures nearest to it by them.
 
-    A tick and a whole frame mark a neighbour of the same class, a cross and a dashed frame another one; the end
-    of a row says how many are right.
+    A tick and a whole frame mark a neighbour of the same class, a cross and a dashed frame another one. At the end
+    of a row stands the share of such neighbours over all test pictures.
 
     Args:
         picture: uint8 3 x H x W.
         label: its class.
-        rows: name of the features -> the nearest pictures (uint8 n x 3 x H x W) and their n classes.
+        rows: name of the features -> the nearest pictures (uint8 n x 3 x H x W), their n classes, and the share
+            of neighbours of the right class over all test pictures.
+        chance: that share if neighbours were drawn at random.
     """
-    most = max(len(labels) for _, labels in rows.values())
+    most = max(len(labels) for _, labels, _ in rows.values())
     figure = Drawing(figsize=(9.4, 1.75 * len(rows) + 0.1), layout="constrained")
-    grid = figure.add_gridspec(len(rows), most + 2, width_ratios=[1.5, *[1] * most, 0.75])
+    grid = figure.add_gridspec(len(rows), most + 2, width_ratios=[1.5, *[1] * most, 1.35])
     query = figure.add_subplot(grid[:, 0])
     _show(query, picture)
-    query.set_title(f"nearest to this\n({label})", loc="center")
+    query.set_title(f"nearest to this,\nfrom left ({label})", loc="center")
     query.axis("off")
     said = []
-    for row, (name, (pictures, labels)) in enumerate(rows.items()):
+    for row, (name, (pictures, labels, share)) in enumerate(rows.items()):
         axes = [figure.add_subplot(grid[row, column + 1]) for column in range(most + 1)]
         for ax, near, found in zip(axes, pictures, labels, strict=False):
             _show(ax, near)
@@ -195,9 +197,11 @@ def neighbours(
             ax.axis("off")
         right = sum(found == label for found in labels)
         axes[0].set_title(f"by {name}", fontsize=12)
-        axes[-1].text(0, 0.5, f"{right} of {len(labels)}\nright", va="center", fontsize=13, weight="bold")
-        said.append(f"by {name} {right} of {len(labels)}")
-    return say(figure, f"The pictures nearest to one of class {label}. Of the same class are {'; '.join(said)}.")
+        axes[-1].text(0, 0.6, f"{share:.0%}", va="center", fontsize=20, weight="bold")
+        axes[-1].text(0, 0.26, f"of neighbours right,\nwhole test\n(by chance {chance:.0%})", va="center", fontsize=11)
+        said.append(f"by {name} {right} of {len(labels)} here and {share:.0%} over all test pictures")
+    right = f"{'; '.join(said)}; by chance {chance:.0%}"
+    return say(figure, f"The pictures nearest to one of class {label}. Of the same class are {right}.")
 
 
 def _mark(ax: Axes, found: str, right: bool, size: int) -> None:

@@ -10,7 +10,8 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from course_utils.errors import CourseError, ModelUnavailable
+from course_utils.downloads import ask
+from course_utils.errors import CourseError, DataUnavailable, ModelUnavailable
 from course_utils.models import Model
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -57,7 +58,11 @@ def _torchvision_state(name: str, weights: object) -> dict:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         _discard_if_damaged(file)
+        if not file.exists():
+            ask(weights.url, name).close()  # or torch would wait for a network that swallows its request
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except DataUnavailable:
+        reason = "its address does not answer"
     except (URLError, OSError) as error:
         reason = f"its address does not answer ({error})"
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -9,19 +9,25 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from course_utils.accuracies import accuracies_at, accuracy_against_examples, interval_words, name_ends
+from course_utils.choosing import chosen_epochs, splits_and_folds
+from course_utils.comparisons import accuracy_by_task, differences_by_task
 from course_utils.contrast import contrast
 from course_utils.dissection_plots import dreams, exciting_patches
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval
 from course_utils.gallery import feature_maps, filters, neighbours, picture_grid, predictions
+from course_utils.leak_plots import leaked_and_clean
+from course_utils.maps import picture_maps
+from course_utils.reliability import reliability
 from course_utils.similarity_plots import similarity_maps
 from course_utils.stages import best_stages, borrowed_stages, panels
 from course_utils.style import Drawing, axes_of, colour_of, ground, look, say, styled
 
 __all__ = [
-    "accuracies_at", "accuracy_against_examples", "best_stages", "borrowed_stages", "confusion_matrix", "dreams",
-    "exciting_patches", "feature_maps", "filters", "learning_curves", "neighbours", "panels", "picture_grid",
-    "predictions", "seeds_as_dots", "similarity_maps",
+    "accuracies_at", "accuracy_against_examples", "accuracy_by_task", "best_stages", "borrowed_stages",
+    "chosen_epochs", "confusion_matrix", "differences_by_task", "dreams", "exciting_patches", "feature_maps",
+    "filters", "leaked_and_clean", "learning_curves", "neighbours", "panels", "picture_grid", "picture_maps",
+    "predictions", "reliability", "seeds_as_dots", "similarity_maps", "splits_and_folds",
 ]  # fmt: skip
 SMOOTH = 10  # updates over which the values of single batches are averaged
 MEASURES = {"loss": "training loss", "accuracy": "training accuracy"}  # on the batches

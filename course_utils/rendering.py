@@ -49,9 +49,9 @@ def draw_letters(label: str, part: str, chosen: np.ndarray, size: int) -> np.nda
     only the images asked for are drawn, and each is the same whatever else is drawn.
     """
     count = COUNT[part]
-    fonts, letters = _parts(label, part)
+    fonts, letters = parts(label, part)
     out = np.empty((len(chosen), size, size), np.uint8)
-    tables = {c: _settings(label, part, c, count) for c in set((chosen // count).tolist())}
+    tables = {c: settings_of(label, part, c, count) for c in set((chosen // count).tolist())}
     for row, number in enumerate(chosen.tolist()):
         c, k = divmod(number, count)
         setting = {name: values[k] for name, values in tables[c].items()}
@@ -66,13 +66,14 @@ def letter_classes(label: str) -> list[str]:
     return list(ascii_uppercase) if label == "letter" else list(FONTS.values())
 
 
-def _parts(label: str, part: str) -> tuple[list[str], str]:
+def parts(label: str, part: str) -> tuple[list[str], str]:
+    """The fonts and the letters of the training or the test part of a task."""
     if label == "letter":
         return (SEEN_FONTS if part == "train" else UNSEEN_FONTS), ascii_uppercase
     return _ALL_FONTS, (SEEN_LETTERS if part == "train" else UNSEEN_LETTERS)
 
 
-def _settings(label: str, part: str, c: int, count: int) -> dict[str, np.ndarray]:
+def settings_of(label: str, part: str, c: int, count: int) -> dict[str, np.ndarray]:
     """Random numbers of all images of class `c`; lengths are shares of the picture's side, angles degrees."""
     rng = np.random.default_rng([int(label == "font"), int(part == "test"), c])
     ground = rng.uniform(0, 255, count)

@@ -182,7 +182,8 @@ def borrowed_stages(table: pd.DataFrame, base: pd.Series) -> Figure:
             said.append(f"{title}, {name}: {means.iloc[0]:.2f} with one stage, "
                         f"{means.iloc[-1]:.2f} with {depths[-1]}.")  # fmt: skip
         ax.set_title(title)
-        ax.set(xticks=depths, xlabel="stages borrowed; a point a pair; band: nothing borrowed")
+        ax.set(xticks=depths)
         name_ends(ax, ends)
-    axes[0].set_ylabel("accuracy on half B, 50 classes")
+    axes[0].set(ylabel="accuracy on half B, 50 classes", xlabel="stages borrowed; points: networks, line: their mean")
+    axes[1].set_xlabel("stages borrowed; grey: networks that borrowed nothing")
     return say(figure, " ".join(said))

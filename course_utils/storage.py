@@ -18,6 +18,7 @@ from course_utils.models import WEIGHTS
 RESULTS = WEIGHTS.parent.parent / "results"
 MEASURED = (  # not settings
     "accuracy", "apart", "distance", "seconds", "correct", "commit", "machine", "torch", "weights", "version",
+    "leaked_bees", "clean_bees", "ants", "copies",
 )  # fmt: skip
 
 

@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from functools import cache
 
+from course_utils.choosing import optimism
 from course_utils.data import Task, load_task, pool_task
 from course_utils.experiments import TUNING_SEEDS, Study, grid_of, load_results
+from course_utils.heads import heads, heads_grid, heads_tuning, heads_tuning_grid
+from course_utils.leak import PAIRS as LEAK_PAIRS
+from course_utils.leak import SOURCES as LEAK_SOURCES
+from course_utils.leak import leak
 from course_utils.models import load_model
 from course_utils.probing import SIZES as PROBED
 from course_utils.probing import probes, probes_grid, probes_tuning, source_distance
@@ -111,6 +116,16 @@ STUDIES = {
     "probes_tuning": Study(probes_tuning, penalties_grid(), TUNING_SEEDS, minutes=10),
     "probes": Study(probes, probes_grid(), range(10), minutes=10, needs=("probes_tuning",)),
     "source_distance": Study(source_distance, grid_of(task=(*PROBED, "source")), range(10), minutes=2),
+    "heads_tuning": Study(heads_tuning, heads_tuning_grid(), TUNING_SEEDS, minutes=4),
+    "heads": Study(heads, heads_grid(), range(10), minutes=10, needs=("heads_tuning",)),
+    "optimism": Study(
+        optimism,
+        grid_of(strategy=("feature_extraction", "fine_tuning"), per_class=(40, 120)),
+        range(10),
+        minutes=8,
+        needs=("transfer_tuning",),
+    ),
+    "leak": Study(leak, grid_of(pretrained_with=LEAK_SOURCES), LEAK_PAIRS, minutes=20),
     "yosinski_tuning": Study(yosinski_tuning, grid_of(lr=YOSINSKI_RATES), (TUNING_PAIR,), minutes=5),
     "yosinski_base": Study(
         yosinski_base, grid_of(half_of=("A", "B")), PAIRS, minutes=8, needs=("yosinski_tuning",)

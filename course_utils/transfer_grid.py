@@ -23,6 +23,7 @@ METHODS = (
     ("head_first", "layer4", 100),
     ("partial_fine_tuning", "layer4", 100),
     ("fine_tuning", "layer4", 100),
+    ("fine_tuning", "layer4", 400),
 )
 FROZEN = ("untrained_frozen", "raw_pixels", "feature_extraction")  # a linear head on what never changes
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -38,10 +39,11 @@ def transfer(seed: int, task: str, strategy: str, stage: str, steps: int, per_cl
     comparisons are exploratory, those that the lessons quote included, unless a lesson names its own beforehand.
 
     A head has 100 updates on features as they come, so the row of an early stage, whose features are small and
-    alike, says what 100 updates get out of it and not all that is in it; a probe says that.
+    alike, says what 100 updates get out of it and not all that is in it; a probe says that. `heads` has the same
+    examples with a head that has converged.
     """
     lr = tuned_rate(task, strategy, stage, steps)
-    examples = _drawn(task, per_class, seed)
+    examples = drawn(task, per_class, seed)
     score = _score(examples, strategy, stage, steps, lr, seed)
     return {"lr": lr, "accuracy": round(score.accuracy, 4), "correct": pack(score.correct)}
 
@@ -51,7 +53,7 @@ def transfer_tuning(seed: int, task: str, strategy: str, stage: str, steps: int,
 
     It claims nothing: the rate with the best mean over seeds and sizes is the one that `transfer` uses.
     """
-    within = pool_task(_whole(task), per_class, seed)
+    within = pool_task(whole(task), per_class, seed)
     return {"accuracy": round(_score(within, strategy, stage, steps, lr, seed).accuracy, 4)}
 
 
@@ -85,12 +87,14 @@ def _arms() -> list[dict]:
 
 
 @lru_cache(maxsize=2)
-def _drawn(name: str, per_class: int, seed: int) -> Task:
+def drawn(name: str, per_class: int, seed: int) -> Task:
+    """The task as one run of the grid sees it: its examples drawn by seed, and its pictures at the grid's size."""
     return load_task(name, per_class=per_class, seed=seed, image_size=SIZE[name])
 
 
 @lru_cache(maxsize=1)
-def _whole(name: str) -> Task:
+def whole(name: str) -> Task:
+    """The task with all its examples, at the grid's size."""
     return load_task(name, image_size=SIZE[name])
 
 

@@ -75,7 +75,7 @@ def test_the_solution_and_other_right_answers_pass(exercise):
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=named)
 def test_two_right_answers_are_written_differently_and_nothing_stops_with_an_error(exercise):
     assert len({fingerprint(answer) for answer in (exercise.solution, *exercise.right)}) >= 3
-    assert not any(run(exercise.solution, case, quiet=True).error for case in exercise.cases())
+    assert not any(exercise.outcome(exercise.solution, case).error for case in exercise.cases())
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES)
@@ -90,10 +90,10 @@ def test_slips_in_the_solution_are_caught(exercise):
     survivors = {source: mutant for source, mutant in found.items() if check(exercise.name, mutant).state == "Passed"}
     rng = np.random.default_rng(0)
     inputs = [exercise.draw(rng) for _ in range(RANDOM_INPUTS)]
-    expected = [run(exercise.solution, case, quiet=True) for case in inputs]
+    expected = [exercise.outcome(exercise.solution, case) for case in inputs]
 
     def same(mutant) -> bool:
-        pairs = zip(expected, (run(mutant, case, quiet=True) for case in inputs), strict=True)
+        pairs = zip(expected, (exercise.outcome(mutant, case) for case in inputs), strict=True)
         return all(a.error == b.error and difference(a.value, b.value, exercise.tolerance) is None for a, b in pairs)
 
     missed = [source for source, mutant in survivors.items() if not same(mutant)]

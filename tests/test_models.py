@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import socket
 import threading
 
 import numpy as np
@@ -205,6 +206,17 @@ def test_no_server_says_so_and_names_what_ships(server, good_file):
     site.server_close()
     with pytest.raises(ModelUnavailable, match="photonet"):
         load_model("resnet18")
+
+
+def test_a_network_that_swallows_requests_is_given_up(server, good_file, monkeypatch):
+    offer, _ = server
+    offer(good_file)
+    monkeypatch.setattr("course_utils.downloads.TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
+        monkeypatch.setattr(weights, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/resnet18-00000000.pth")
+        with pytest.raises(ModelUnavailable, match="does not answer"):
+            load_model("resnet18")
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(server, good_file, tmp_path):

@@ -14,165 +14,34 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from figures import (
+    ARMS,
+    FIGURES,
+    controls,
+    history,
+    pictures,
+    probed,
+    runs,
+    seen,
+    the_arrow,
+    the_borrowed,
+    the_differences,
+    the_dreams,
+    the_exciting_patches,
+    the_neighbours,
+    the_predictions,
+    the_similarities,
+    the_stars,
+    the_tasks,
+)
 from PIL import Image
 
 from course_utils import diagrams, plots, style
-from course_utils.dissection import Field, Heat, Patch, Scene
-from course_utils.dreaming import Dream
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval, times_fewer
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = 3.0  # root mean square over all pixels and colours, of 255; a line that is missing makes 7 or more
-ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
-
-
-def runs():
-    """Three arms at five sizes, ten seeds each, accuracy rising with the logarithm of the size."""
-    draw = np.random.default_rng(0)
-    gains = {"feature_extraction": 0.06, "from_scratch": 0.03, "fine_tuning": 0.06}
-    return pd.DataFrame(
-        {"strategy": name, "per_class": n, "seed": seed, "accuracy": 0.5 + gain * np.log2(n) + 0.01 * draw.normal()}
-        for name, gain in gains.items()
-        for n in (2, 5, 10, 20, 40)
-        for seed in range(10)
-    )  # fmt: skip
-
-
-def controls():
-    """Two controls at three sizes: their means lie between 0.52 and 0.58."""
-    return pd.DataFrame(
-        {"strategy": name, "per_class": n, "seed": seed, "accuracy": base + 0.02 * (n > 5) + 0.001 * seed}
-        for name, base in (("untrained_frozen", 0.55), ("raw_pixels", 0.52))
-        for n in (2, 10, 40)
-        for seed in range(10)
-    )
-
-
-def history(rate, seeds=0):
-    """A loss that falls and an accuracy that rises over 40 steps; with `seeds`, of that many runs."""
-    step = np.arange(1, 41)
-    tables = []
-    for seed in range(max(1, seeds)):
-        loss = (0.7 + 0.05 * seed) * np.exp(-rate * step) + 0.02
-        tables.append(pd.DataFrame({"step": step, "loss": loss, "accuracy": 1 - loss / 2, "seed": seed}))
-    return pd.concat(tables) if seeds else tables[0].drop(columns="seed")
-
-
-def live(seeds=0):
-    return {"from_scratch": history(0.02, seeds), "feature_extraction": history(0.08, seeds)}
-
-
-def pictures(n, size=8):
-    return np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
-
-
-def kernels():
-    ramp = np.linspace(-1, 1, 7)
-    smooth = [np.multiply.outer((1, k % 3 - 1, 1), np.add.outer(ramp, ramp * (-1) ** k)) for k in range(12)]
-    return np.array(smooth), np.random.default_rng(0).normal(size=(12, 3, 7, 7))
-
-
-def the_arrow(**more):
-    fewer = times_fewer(runs(), "feature_extraction", "from_scratch")
-    return plots.accuracy_against_examples(runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
-
-
-def the_neighbours():
-    rows = {"raw pixels": (pictures(3), ["ant", "bee", "bee"]), "features": (pictures(3), ["bee", "bee", "bee"])}
-    return plots.neighbours(pictures(1)[0], "bee", rows)
-
-
-def the_predictions():
-    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
-    return plots.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
-
-
-def the_maps():
-    return plots.feature_maps(pictures(1)[0], np.random.default_rng(1).random((12, 4, 4)), "layer1", count=4)
-
-
-def the_exciting_patches(many=3):
-    """Two stages: a field that fits into a picture of 16 px, and one that does not."""
-    scene = Scene("coins", 1.0, pictures(1, 16)[0])
-    share = np.exp(-(np.hypot(*np.mgrid[-8:8, -8:8]) ** 2) / 10)
-    rows = {"stem": (Field(7, 2), Heat(share, 8, 5)), "layer1": (Field(21, 4), Heat(share, 8, 9))}
-    return plots.exciting_patches(
-        {stage: (field, heat, [Patch(1.0, scene, 7, 7, 7)] * many) for stage, (field, heat) in rows.items()}, 3
-    )
-
-
-def the_dreams():
-    made = [Dream(pictures(3, 8), np.full(3, 0.5), np.full(3, last)) for last in (4.0, 1.0)]
-    return plots.dreams(*({"stem": dream, "layer4": dream} for dream in made))
-
-
-def probed(stages=("stem", "layer1", "layer2")):
-    """Three stages, two tasks, ten seeds; on the letters the middle stage is best, and the images apart know it."""
-    rng = np.random.default_rng(3)
-    best = {"photos": (0.5, 0.6, 0.8), "letters": (0.2, 0.9, 0.7)}
-    return pd.DataFrame([
-        {"task": task, "stage": stage, "per_class": n, "seed": seed, "accuracy": level - 0.3 / n + rng.normal(0, 0.02),
-         "apart": level - 0.3 / n}
-        for task, levels in best.items() for stage, level in zip(stages, levels, strict=True)
-        for n in (2, 20) for seed in range(10)
-    ])  # fmt: skip
-
-
-def seen(sides=(8, 4, 2)):
-    stages = ("stem", "layer1", "layer2")
-    return {stage: np.arange(n * n).reshape(n, n) for stage, n in zip(stages, sides, strict=True)}
-
-
-def the_panels():
-    sides = {"stem": 16, "layer1": 16, "layer2": 8, "layer3": 4, "layer4": 2}
-    return plots.panels({stage: np.arange(n * n).reshape(n, n) for stage, n in sides.items()})
-
-
-def the_stars():
-    twin = probed().assign(accuracy=0.4)
-    return plots.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
-                             {"photos": seen(), "letters": seen()}, {"photos": 0.5, "letters": 0.1})
-
-
-def the_borrowed():
-    rng = np.random.default_rng(4)
-    level = {"AnB": -0.03, "BnB": -0.01, "random": -0.06, "AnB+": 0.01, "BnB+": 0.0}
-    rows = [{"condition": c, "depth": n, "seed": seed, "accuracy": 0.3 + slope * n + rng.normal(0, 0.004)}
-            for c, slope in level.items() for n in (1, 2, 3) for seed in range(3)]
-    return plots.borrowed_stages(pd.DataFrame(rows), pd.Series([0.29, 0.3, 0.32]))
-
-
-def the_similarities():
-    """Two maps of three stages; likeness falls with the distance of the stages, by the second map below zero."""
-    stages = ["stem", "layer1", "layer2"]
-    apart = np.abs(np.subtract.outer(range(3), range(3)))
-    tables = [pd.DataFrame(1 - slope * apart, stages, stages) for slope in (0.2, 0.502)]
-    return plots.similarity_maps({"One pair": tables[0].rename_axis(index="seed 0", columns="seed 1"),
-                                  "Another": tables[1].rename_axis(index="before", columns="after")})
-
-
-FIGURES = {
-    "accuracy_against_examples": the_arrow,
-    "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
-    "accuracies_at": lambda: plots.accuracies_at(runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
-    "learning_curves": lambda: plots.learning_curves(live()),
-    "learning_curves_seeds": lambda: plots.learning_curves(live(seeds=4), ["loss"]),
-    "seeds_as_dots": lambda: plots.seeds_as_dots(runs().query("per_class == 10"), "feature_extraction", "fine_tuning"),
-    "confusion_matrix": lambda: plots.confusion_matrix([[30, 5, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"]),
-    "picture_grid": lambda: plots.picture_grid(pictures(7), [f"picture {k}" for k in range(7)], columns=4),
-    "predictions": the_predictions,
-    "filters": lambda: plots.filters(*kernels()),
-    "feature_maps": the_maps,
-    "best_stages": the_stars,
-    "borrowed_stages": the_borrowed,
-    "panels": the_panels,
-    "exciting_patches": the_exciting_patches,
-    "dreams": the_dreams,
-    "neighbours": the_neighbours,
-    "similarity_maps": the_similarities,
-    "the_words": diagrams.the_words,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -427,10 +296,30 @@ def test_dreams_stand_beside_those_of_the_untrained_network():
 def test_neighbours_are_marked_by_sign_and_frame():
     figure = the_neighbours()
     said = words(figure)
-    assert said.count("✓ bee") == 5 and said.count("✗ ant") == 1 and "2 of 3\nright" in said and "3 of 3\nright" in said
+    assert said.count("✓ bee") == 5 and said.count("✗ ant") == 1 and "52%" in said and "70%" in said
     frames = {ax.get_xlabel(): ax.spines["left"].get_linestyle() for ax in figure.axes if ax.get_xlabel()}
     assert frames["✓ bee"] == "-" and frames["✗ ant"] != "-"
-    assert "by raw pixels 2 of 3; by features 3 of 3" in figure.words
+    assert "by raw pixels 2 of 3 here and 52% over all" in figure.words and "by features 3 of 3" in figure.words
+
+
+def test_a_panel_a_task_with_its_own_controls_and_differences():
+    figure = the_tasks()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["photographs", "letters"]
+    assert "letters, transfer: 0.26 with 2 of each, 0.46 with 20." in figure.words
+    assert "No transfer there: 0.10 to 0.27." in figure.words
+    differences = the_differences()
+    rows = runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
+    gap = (rows["feature_extraction"] - rows["from_scratch"]).mean()
+    assert f"{gap:+.3f} with 10" in differences.words and "above zero transfer better" in differences.words
+
+
+def test_a_difference_that_may_be_none_is_hollow():
+    half = runs().query("per_class == 2 and strategy != 'fine_tuning'").assign(task="photos")
+    same = half.assign(accuracy=0.5 + 0.01 * (half.seed % 2 - 0.5) * (half.strategy == "from_scratch"))
+    fills = [plots.differences_by_task(table, "feature_extraction", "from_scratch", {"photos": "photographs"},
+                                       ("one", "other"), 500).axes[0].lines[2].get_markerfacecolor()
+             for table in (half, same)]
+    assert fills[0] != "#ffffff" and fills[1] == "#ffffff"
 
 
 def test_a_grid_shows_each_picture_under_its_title():
