@@ -82,7 +82,8 @@ def colour_of(colour: str, least: float = TEXT) -> str:
 def look(strategy: str) -> Look:
     """How a strategy is drawn so that it can be read on the paper in use, and on a faint grey area."""
     name, colour, marker = LOOKS.get(strategy, (strategy.replace("_", " "), OTHER_COLOUR, OTHER_MARKER))
-    return Look(name, *(readable(colour, ground().faint, least) for least in (MARK, TEXT)), marker, SIGNS[marker])
+    line, letters = readable(colour, ground().faint, MARK + 0.2), readable(colour, ground().faint, TEXT)  # grid lines
+    return Look(name, line, letters, marker, SIGNS[marker])
 
 
 class Drawing(Figure):

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 90 min
+# # 02 · Feature extraction, the lab: a menu · 51 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb): maps, choices, costs, leaks and mistakes.
 # Each section stands on its own: run the next cell, then go where you like.
@@ -16,7 +16,7 @@ from course_utils import (check, claim, describe, diagrams, evaluate, extract, f
                           load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %% [markdown]
-# ## The map · 8 min
+# ## The map · 4 min
 #
 # A feature vector has 256 numbers, and nobody can see in 256 dimensions. So people flatten the vectors to two and look
 # at the map. Such maps are pretty, and they are easy to believe too much.
@@ -39,6 +39,7 @@ for name in ("pretrained", "untrained"):
     model = load_model("photonet", pretrained=name == "pretrained")
     left = extract(model, task.train.x)  # first, since an untrained network takes its statistics from these
     features[name] = np.concatenate([left, extract(model, task.test.x[::4])])
+
 
 # %% [markdown]
 # Before the picture, a number that needs no map. For each right patch we look up the five left patches whose 256
@@ -138,7 +139,7 @@ plots.picture_maps({name: views[name] for name in ("perplexity 5", "perplexity 1
 # this in [Wattenberg et al. 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 9 min
+# ## Which stage to take · 4 min
 #
 # The last stage is the habit. Lesson 01 showed that an earlier one may serve better. Suppose you have five pictures of
 # each digit, 50 in all, and no others. Which stage do you take? The test split must not answer: it is for one
@@ -232,7 +233,7 @@ pd.DataFrame(rows).round(2)
 # - The winner's own score is a little too good, because it won. The next section measures that for epochs.
 
 # %% [markdown]
-# ## Choosing the best epoch · 9 min
+# ## Choosing the best epoch · 4 min
 #
 # Many training loops keep the weights of the best epoch: after each epoch they measure the accuracy on some
 # photographs, and at the end they report the highest. PyTorch's own [tutorial on ants and
@@ -340,7 +341,7 @@ pd.DataFrame({
 # never met?".
 
 # %% [markdown]
-# ## A real leak · 6 min
+# ## A real leak · 3 min
 #
 # A **leak**: a test picture was already there when the network was pretrained. Ours is real. Tiny-ImageNet has a
 # class *bee* with 500 photographs, and 25 of the 83 bees we test on are among them, as thumbnails show (a correlation
@@ -392,7 +393,7 @@ plots.leaked_and_clean(runs)
 # report leaked and clean separately. [The list](../data/weights/photonet_dropped.csv) says what we left out.
 
 # %% [markdown]
-# ## Costs · 8 min
+# ## Costs · 3 min
 #
 # "Extracting features is about twice as fast as fine-tuning." Is it? A step of training runs the pictures forward,
 # then the gradients backward through everything that may change. We count both, and we watch the clock.
@@ -483,7 +484,7 @@ print(f"the loop / cached, 25 epochs: {25 * frozen_loop / frozen_loop:.0f}, if t
 # random crops cannot.
 
 # %% [markdown]
-# ## Costs: the exact answer or many steps? · 6 min
+# ## Costs: the exact answer or many steps? · 2 min
 #
 # With the features in memory, a linear head is logistic regression. scikit-learn solves it; our loop walks down to it
 # by **gradient descent**. With a little L2 penalty the loss is convex: it has one lowest point. So both should end in
@@ -555,7 +556,7 @@ pd.concat(results, axis=1).round(3)
 # when the features do not fit into memory, when pictures change each epoch, or when the backbone is to learn too.
 
 # %% [markdown]
-# ## Unbalanced: when one class is rare · 9 min
+# ## Unbalanced: when one class is rare · 3 min
 #
 # In a factory nearly every surface is intact. `defects` is drawn after such a task: brick, gravel and grass, with
 # twenty intact pictures for one crack, one pit and one scratch. Our question is the factory's: is there *any* defect?
@@ -650,7 +651,7 @@ def precision_at_recall(scores, labels, wanted):
 check("02-recall", precision_at_recall)
 
 # %% [markdown]
-# ## Unbalanced: can the probabilities be believed? · 7 min
+# ## Unbalanced: can the probabilities be believed? · 2 min
 #
 # A head that says "30 %" should be right about a defect in 30 of 100 such cases. Then it is **calibrated**. We sort
 # the test pictures into 15 bins by what the head says, and look at how often there is a defect.
@@ -671,6 +672,7 @@ for name, weight in (("as it is", None), ("classes weighted", "balanced")):
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight=weight, max_iter=2000))
     likely[name] = head.fit(train, y).predict_proba(test)[:, 1]
 plots.reliability(likely, y_test)
+
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -720,7 +722,7 @@ pd.DataFrame(floor).T.round(3)
 # same kind of error for the class that the model names, with the same bias.
 
 # %% [markdown]
-# ## A regression head: how far is a letter turned? · 6 min
+# ## A regression head: how far is a letter turned? · 2 min
 #
 # A head need not name classes. The letters of this course come with a turn between −15 and 15 degrees. Until now that
 # was a nuisance, which a network had better ignore. Now it is what we ask for: **ridge regression** on frozen
@@ -775,7 +777,7 @@ pd.DataFrame(rows).T.round(1)
 # then group the errors.
 
 # %% [markdown]
-# ## For people who come from scikit-learn · 5 min
+# ## For people who come from scikit-learn · 2 min
 #
 # To scikit-learn, a frozen backbone is a **transformer** that needs no fitting: pictures in, features out. Then all
 # that you know works: pipelines, cross-validation, a grid over settings. Here the stage is one of the settings.
@@ -828,7 +830,7 @@ for name, inputs, steps in (("in the pipeline", task.train.x, classifier),
     print(f"{name}: {scores.mean():.3f} in {time.perf_counter() - start:.1f} s")
 
 # %% [markdown]
-# ## A bigger backbone · 4 min
+# ## A bigger backbone · 2 min
 #
 # PhotoNet is small so that it fits into this course. The recipe is the same for the networks that others use:
 # torchvision's ResNet-18, for example, trained on the 1.3 million photographs of ImageNet. Its weights (45 MB) come
@@ -894,7 +896,7 @@ else:
 # be among yours.
 
 # %% [markdown]
-# ## More mistakes · 8 min
+# ## More mistakes · 6 min
 #
 # Three that are easy to make and hard to see. Each is made, seen, and mended.
 #
@@ -930,6 +932,7 @@ for set_to_none in (True, False):
     train(model, optimiser, 20, set_to_none)
     print(f"set_to_none={set_to_none}: layer3 moved by {(weight - before).norm() / before.norm():.1%} of its length")
 
+
 # %% [markdown]
 # The same line, `requires_grad = False`, and two outcomes. It only stops PyTorch from computing *new* gradients. What
 # the optimiser does depends on the old one:
@@ -941,7 +944,6 @@ for set_to_none in (True, False):
 # Since PyTorch 2.0 `zero_grad()` sets `None`, so frozen weights usually stay. Many loops still write
 # `set_to_none=False`, or `grad.zero_()`, or mask gradients to freeze a *part* of a layer. Here is who moves after 100
 # updates, for the first layer of a tiny network:
-
 
 # %%
 def moved(way, name, **settings):
@@ -1088,7 +1090,7 @@ lost.agg(["mean", "min", "max"]).round(2) + 0.0  # + 0.0 turns -0.0 into 0.0
 # and `timm.data.create_transform` in timm.
 
 # %% [markdown]
-# ## Homework for a class · 10 min
+# ## Homework for a class · 3 min
 #
 # In groups of two or three: choose two things that you all have at home (cups and glasses; maple and oak leaves).
 # Take **ten phone photographs of each**, in a folder for each thing. Use the same two folder names as the
