@@ -46,7 +46,7 @@ def accuracy_by_task(
     axes[0].set(ylim=(0, 1.02), ylabel="accuracy on the test split")
     figure.supxlabel(
         "training examples of each class (log scale); bars: 95 % intervals over seeds\n"
-        "grey: no transfer, from always naming the largest class to a head on pixels or on random weights",
+        "grey: no transfer and no backbone trained: always the largest class, or a head on pixels or random weights",
         fontsize=12,
     )
     return say(figure, " ".join(said))

@@ -15,12 +15,13 @@ from course_utils.transfer_grid import LARGEST, TUNED_AT, drawn, whole
 
 STAGES = ("layer2", "layer3", "layer4")
 SOURCES = {"pretrained": STAGES, "untrained": STAGES, "pixels": ("pixels",)}  # where features come from, and stages
-PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)  # scikit-learn's C
+PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)  # scikit-learn's C
+ALONE = 2  # examples of each class: so few are tuned on their own, all others as in `transfer`
 SIDE = 16  # raw pixels are averaged to so many a side
 
 
 def heads(seed: int, task: str, features: str, per_class: int) -> dict:
-    """Logistic regression on standardised frozen features, at the stage and penalty tuned for the task.
+    """Logistic regression on standardised frozen features, at the stage and penalty tuned for the task and size.
 
     It is the control for what `transfer` says of freezing: there a head has 100 updates, here it has converged.
     `features` are those of the pretrained network, of the untrained one, or raw pixels.
@@ -28,7 +29,7 @@ def heads(seed: int, task: str, features: str, per_class: int) -> dict:
     accurate than this. All other comparisons are exploratory, those with 400 updates of fine-tuning included,
     which came later.
     """
-    stage, penalty = tuned_head(task, features)
+    stage, penalty = tuned_head(task, features, per_class)
     correct = _hits(drawn(task, per_class, seed), features, stage, penalty, seed)
     return {"accuracy": round(correct.mean(), 4), "correct": pack(correct)}
 
@@ -40,9 +41,13 @@ def heads_tuning(seed: int, task: str, features: str, stage: str, penalty: float
 
 
 @cache
-def tuned_head(task: str, features: str) -> tuple[str, float]:
-    """The stage and the penalty with the best mean accuracy over the tuning seeds and sizes."""
+def tuned_head(task: str, features: str, per_class: int) -> tuple[str, float]:
+    """The stage and the penalty with the best mean accuracy over the tuning seeds and sizes.
+
+    Two examples of each class want another penalty than ten or forty, so they are tuned on their own.
+    """
     runs = load_results("heads_tuning").query("task == @task and features == @features")
+    runs = runs[runs["per_class"].isin([ALONE] if per_class == ALONE else TUNED_AT)]
     stage, penalty = runs.groupby(["stage", "penalty"])["accuracy"].mean().idxmax()
     return stage, float(penalty)
 
@@ -54,14 +59,14 @@ def heads_grid() -> list[dict]:
 
 
 def heads_tuning_grid() -> list[dict]:
-    """The settings of `heads_tuning`: the sizes at which `transfer` was tuned too."""
+    """The settings of `heads_tuning`."""
     return [
         {"task": task, "features": source, "stage": stage, "penalty": penalty, "per_class": n}
         for source, stages in SOURCES.items()
         for task in LARGEST
         for stage in stages
         for penalty in PENALTIES
-        for n in TUNED_AT
+        for n in (ALONE, *TUNED_AT)
     ]
 
 

@@ -116,8 +116,8 @@ STUDIES = {
     "probes_tuning": Study(probes_tuning, penalties_grid(), TUNING_SEEDS, minutes=10),
     "probes": Study(probes, probes_grid(), range(10), minutes=10, needs=("probes_tuning",)),
     "source_distance": Study(source_distance, grid_of(task=(*PROBED, "source")), range(10), minutes=2),
-    "heads_tuning": Study(heads_tuning, heads_tuning_grid(), TUNING_SEEDS, minutes=4),
-    "heads": Study(heads, heads_grid(), range(10), minutes=10, needs=("heads_tuning",)),
+    "heads_tuning": Study(heads_tuning, heads_tuning_grid(), TUNING_SEEDS, minutes=6),
+    "heads": Study(heads, heads_grid(), range(10), version=3, minutes=10, needs=("heads_tuning",)),
     "optimism": Study(
         optimism,
         grid_of(strategy=("feature_extraction", "fine_tuning"), per_class=(40, 120)),

@@ -184,11 +184,11 @@ EXERCISES = [
 QUESTIONS = [
     Question(
         name="02-freeze",
-        text="Ten examples of each class, one of your four tasks: fine-tune the backbone, or freeze it?",
+        text="Ten pictures of each letter, far below 500. What is more accurate on new fonts?",
         options=(
-            Option("Freeze, on every task: ten are far below 500"),
-            Option("Fine-tune, on every task"),
-            Option("It depends on the task"),
+            Option("Freezing the backbone, by .05 or more"),
+            Option("The two lie closer together"),
+            Option("Fine-tuning it, by .05 or more"),
         ),
     ),
     Question(

@@ -71,6 +71,9 @@ DIFFERENCE = "A copy can be brighter in every pixel, so differences miss it. Cor
 LOOSE = "You also take pictures that are merely alike. A copy correlates above .95."
 WHICH = "Asked for are the rows of `test` alone, each once, not pairs."
 OTHERS = "Those are the ones that have no copy. Asked for are those that have."
+ARRAY = "Those are the right rows. Asked for is a list: end with `.tolist()`."
+WHOLE = ("`np.corrcoef(a, b)` correlates all pictures with all, each with itself too. Cut out the rows of one and the "
+         "columns of the other: `[:len(test), len(test):]`.")  # fmt: skip
 COUNT = "Which ones, not how many: give the list of their rows."
 YES_NO = "You give a yes or no for each picture. `np.flatnonzero(yes).tolist()` makes the list of rows."
 
@@ -83,6 +86,9 @@ COPY_MISTAKES = (
     Mistake(_pairs, WHICH),
     Mistake(lambda a, b: sorted(set(range(len(b))) - set(copies(a, b))), OTHERS),
     Mistake(lambda a, b: len(copies(a, b)), COUNT),
+    Mistake(lambda a, b: np.array(copies(a, b)), ARRAY),
+    Mistake(lambda a, b: list(range(len(b))), WHOLE),
+    Mistake(lambda a, b: np.flatnonzero(np.corrcoef(_flat(b), _flat(a)).max(axis=1) > 0.95).tolist(), WHOLE),
     Mistake(lambda a, b: np.isin(np.arange(len(b)), copies(a, b)), YES_NO),
 )  # fmt: skip
 
