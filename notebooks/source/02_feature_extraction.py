@@ -45,7 +45,7 @@ for way, model in ways.items():
     nearest[way] = NearestNeighbors(n_neighbors=5).fit(train).kneighbors(test, return_distance=False)
 right = {way: task.train.y[found] == task.test.y[:, None] for way, found in nearest.items()}
 for way, hits in right.items():
-    print(way, {name: round(hits[task.test.y == k].mean(), 2) for k, name in enumerate(task.classes)})
+    print(way, {name: f"{hits[task.test.y == k].mean():.0%}" for k, name in enumerate(task.classes)})
 
 # %% [markdown]
 # Which photograph should we show? Not the prettiest: of those whose rows show the order of the averages, one that is
@@ -206,7 +206,7 @@ print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} a
 # "feature_extraction")` does all six steps, and because a frozen backbone always gives the same features, it computes
 # them only once.
 #
-# ## How good, with how many? · 4 min
+# ## How good, with how many? · 2 min
 #
 # One run proves nothing, so here are stored ones: four tasks, four numbers of examples of each class, ten seeds. A row
 # is a run. Nothing about them was chosen on test pictures.
@@ -235,7 +235,7 @@ plots.accuracy_by_task(runs, titles, {"feature_extraction": "frozen", "from_scra
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Four panels, accuracy against the number of examples. For ants and bees the frozen line rises from .59 to .80, far
+# Four panels, accuracy against the number of examples. For ants and bees the frozen line rises from .58 to .80, far
 # above from scratch and the grey band, which stay near .6. For letters it rises from .35 to .95; from scratch is far
 # below it with 2 and 10, and level with 40. For faces and digits the frozen line, from scratch and the upper edge of
 # the band lie close together from 10 of each on.
