@@ -67,7 +67,7 @@ def build(source: Path) -> Built:
         raise CourseError(f"{source.name} was changed while it was being executed.\nBuild it again.")
     target = folder / f"{source.stem}.ipynb"
     changed = write_if_new(target, content)
-    write_if_new(source, as_text(notebook).encode())
+    write_if_new(source, as_text(nbformat.reads(content.decode(), as_version=4)).encode())  # as stored, keys sorted
     for picture in readme_figures(notebook):
         write_if_new(folder.parent / "data" / "results" / f"{source.stem}.png", picture)
     return Built(target, len(content), changed, execution, warnings)

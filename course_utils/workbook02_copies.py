@@ -82,7 +82,7 @@ COPY_MISTAKES = (
     *(Mistake(lambda a, b, least=least: _cosine(a, b, least), CENTRE) for least in (0.9, 0.95, 0.99)),
     Mistake(lambda a, b: copies(b, a), SWAPPED),
     *(Mistake(lambda a, b, most=most: _apart(a, b, most), DIFFERENCE) for most in (8, 10, 15)),
-    *(Mistake(lambda a, b, least=least: _close(a, b, least), LOOSE) for least in (0.5, 0.6, 0.7, 0.8)),
+    *(Mistake(lambda a, b, least=least: _close(a, b, least), LOOSE) for least in (0.5, 0.6, 0.7)),
     Mistake(_pairs, WHICH),
     Mistake(lambda a, b: sorted(set(range(len(b))) - set(copies(a, b))), OTHERS),
     Mistake(lambda a, b: len(copies(a, b)), COUNT),

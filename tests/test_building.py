@@ -184,6 +184,13 @@ def test_a_notebook_over_the_size_limit_is_not_written(tmp_path, instant, monkey
     assert set(snapshot(tmp_path)) == {Path("notebooks/source/01_tiny.py")}
 
 
+def test_a_text_laid_out_in_another_way_is_laid_out_as_jupytext_does(tmp_path, instant):
+    solution = '\n\n# %% tags=["solution"] jupyter={"source_hidden": true}\n1 + 1\n'
+    source = add_source(tmp_path, "01_tiny", LESSON + solution)
+    notebook = nbformat.read(building.build(source).path, as_version=4)
+    assert source.read_text(encoding="utf-8") == building.as_text(notebook)
+
+
 def test_an_edit_during_the_build_is_not_overwritten(tmp_path, monkeypatch):
     source = add_source(tmp_path, "01_tiny", LESSON)
 

@@ -91,7 +91,7 @@ answer = ...  # your code, such as ("ABCDE", 1)
 
 check("01-order", answer)
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer = ("BDAEC", 2)
 
 check("01-order", answer)
@@ -227,7 +227,7 @@ def probe_stages(train, y, test, y_test):
 check("01-probe", probe_stages)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def probe_stages(train, y, test, y_test):
     accuracy = {}
     for stage in train:

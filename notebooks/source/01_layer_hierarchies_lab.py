@@ -91,7 +91,7 @@ def receptive_field(layers):
 check("01-field", receptive_field)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def receptive_field(layers):
     size, step = 1, 1
     for kernel, stride in layers:
@@ -204,7 +204,7 @@ def linear_cka(a, b):
 check("01-cka", linear_cka)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def linear_cka(a, b):
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     shared = np.linalg.norm(a.T @ b) ** 2
@@ -389,7 +389,7 @@ def output_of(network, name, batch):
 check("01-hook", output_of)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def output_of(network, name, batch):
     layer, caught = network.get_submodule(name), []
     handle = layer.register_forward_hook(lambda layer, inputs, output: caught.append(output))

@@ -640,7 +640,7 @@ def precision_at_recall(scores, labels, wanted):
 check("02-recall", precision_at_recall)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def precision_at_recall(scores, labels, wanted):
     order = np.argsort(-scores)
     found = np.cumsum(labels[order]) / labels.sum()
