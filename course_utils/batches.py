@@ -15,7 +15,7 @@ from course_utils.freezing import is_frozen
 from course_utils.models import Model
 
 CHUNK = 256  # inputs in a pass without gradients, and the pixels of all of them together (2 GB machines)
-CHUNK_PIXELS = 256 * 64 * 64
+CHUNK_PIXELS = 128 * 64 * 64
 CACHE_BYTES = 300_000_000  # frozen stages' output beyond this is computed anew for each batch
 
 Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
