@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.accuracies import band_of, draw_band, draw_curve, means_by_size, name_ends
-from course_utils.evidence import paired_difference
-from course_utils.style import Drawing, ground, look, say, styled
+from course_utils.evidence import Effect, paired_difference
+from course_utils.style import Drawing, Look, ground, look, say, styled
 
 
 @styled
@@ -90,7 +90,7 @@ def differences_by_task(
     return say(figure, f"Differences, above zero {sides[0]}, below zero {sides[1]}. {' '.join(said)}")
 
 
-def _point(ax: Axes, size: int, effect, arm) -> None:
+def _point(ax: Axes, size: int, effect: Effect, arm: Look) -> None:
     """One difference with its interval; hollow where that includes zero."""
     clear = np.sign(effect.low) == np.sign(effect.high)
     reach = [[effect.mean - effect.low], [effect.high - effect.mean]]

@@ -12,12 +12,9 @@ from torch import nn
 from course_utils import photographs, pretraining, tiny_imagenet
 from course_utils.caching import Arrays, cached
 from course_utils.data import Task, load_task
-from course_utils.downloads import find_data
-from course_utils.errors import DataUnavailable
 from course_utils.features import extract, probe
 from course_utils.models import WEIGHTS, PhotoNet
 from course_utils.pictures import matches, read_picture, thumbnails
-from course_utils.pretraining import ZIP
 from course_utils.storage import pack
 
 CLASSES, PIXELS, EPOCHS = 50, 64, 8
@@ -133,8 +130,4 @@ def _bees() -> np.ndarray:
 
 
 def _zip() -> Path:
-    path = find_data(ZIP)
-    if path is None:
-        raise DataUnavailable(f"{ZIP} is not in COURSE_DATA_DIR, and this experiment trains on it.\n"
-                              "Put it there, or read the stored rows: load_results(\"leak\").")  # fmt: skip
-    return path
+    return tiny_imagenet.find_zip('Put it there, or read the stored rows: load_results("leak").')

@@ -19,9 +19,9 @@ from torch.optim.swa_utils import update_bn
 
 from course_utils import model_card, tiny_imagenet
 from course_utils.device import autocast, number_format, pick_device
-from course_utils.downloads import find_data
-from course_utils.errors import CourseError, DataUnavailable
+from course_utils.errors import CourseError
 from course_utils.models import WEIGHTS, PhotoNet, load_model
+from course_utils.tiny_imagenet import ZIP
 
 SEED = 0  # named before the first run; no other was tried
 BATCH, PEAK_RATE, WEIGHT_DECAY, SMOOTHING = 256, 0.2, 5e-4, 0.1
@@ -31,7 +31,6 @@ SIZES = (32, 48, 64)  # px; lessons use all three
 MIXTURE = (32, 48, 64, 64, 64)  # each batch of the main cycle's last fifth draws one of these
 FINISH_MIXTURE = (32, 48, 64, 64, 64, 64, 64, 64)
 SETTLING = 20_000  # pictures that settle the batch-norm statistics at the end
-ZIP = "tiny-imagenet-200.zip"
 
 
 def sizes_of(epoch: int, epochs: int, slow: bool) -> tuple[int, ...]:
@@ -249,9 +248,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
     options = parser.parse_args(words)
     try:
-        path = options.data or find_data(ZIP)
-        if path is None:
-            raise DataUnavailable(f"{ZIP} is not in COURSE_DATA_DIR.\nGive its path with --data PATH/{ZIP}")
+        path = options.data or tiny_imagenet.find_zip(f"Give its path with --data PATH/{ZIP}")
         if not options.evaluate:
             pretrain(path, options.out)
             return 0

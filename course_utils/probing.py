@@ -8,14 +8,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data import Task, load_task
-from course_utils.downloads import find_data
-from course_utils.errors import DataUnavailable
 from course_utils.experiments import grid_of, load_results
 from course_utils.features import extract, probe
 from course_utils.models import load_model
-from course_utils.pretraining import ZIP
 from course_utils.storage import pack
-from course_utils.tiny_imagenet import read_zip
+from course_utils.tiny_imagenet import find_zip, read_zip
 from course_utils.transfer_grid import SIZE, STAGES
 from course_utils.yosinski import smaller
 
@@ -129,8 +126,5 @@ def _all_features(name: str, network: str, seed: int) -> tuple[dict, dict]:
 
 @cache
 def _source_features(size: int) -> np.ndarray:
-    path = find_data(ZIP)
-    if path is None:
-        raise DataUnavailable(f"{ZIP} is not in COURSE_DATA_DIR, and distances to it are measured here.\n"
-                              "Put it there, or read the stored rows: load_results(\"source_distance\").")  # fmt: skip
+    path = find_zip('Put it there, or read the stored rows: load_results("source_distance").')
     return extract(load_model("photonet"), smaller(read_zip(path, "val").x, size))

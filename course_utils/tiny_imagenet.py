@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from course_utils import data, pictures
+from course_utils.downloads import find_data
 from course_utils.errors import DataUnavailable
 
+ZIP = "tiny-imagenet-200.zip"
 ALIKE = 0.93  # correlation of thumbnails from which an image is dropped; .95 is the rule, the rest is margin
 LEFT_OUT = "n02206856"  # "bee": about 50 of the ants-and-bees photographs are in it
 MEMBER = re.compile(r"(?:^|/)(train|val)/(n\d+)/images/([^/]+)\.(?:webp|jpe?g|png)$", re.IGNORECASE)
@@ -28,6 +30,14 @@ class Source(NamedTuple):
     names: list[str]
     wnids: list[str]
     classes: list[str]
+
+
+def find_zip(otherwise: str) -> Path:
+    """The archive under COURSE_DATA_DIR; else `DataUnavailable`, which ends with what one can do `otherwise`."""
+    path = find_data(ZIP)
+    if path is None:
+        raise DataUnavailable(f"{ZIP} is not in COURSE_DATA_DIR, and its pictures are needed here.\n{otherwise}")
+    return path
 
 
 def read_zip(path: Path, split: str) -> Source:

@@ -28,8 +28,13 @@ def _unit(flat: np.ndarray) -> np.ndarray:
     return flat / np.linalg.norm(flat, axis=1, keepdims=True)
 
 
+def _correlations(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """A row a test picture, a column a training picture."""
+    return np.corrcoef(_flat(test), _flat(train))[: len(test), len(test) :]
+
+
 def _by_corrcoef(train: np.ndarray, test: np.ndarray) -> list[int]:
-    table = np.corrcoef(_flat(test), _flat(train))[: len(test), len(test) :]
+    table = _correlations(train, test)
     return [row for row, line in enumerate(table) if any(line > 0.95)]
 
 
@@ -55,13 +60,11 @@ def _apart(train: np.ndarray, test: np.ndarray, most: float) -> list[int]:
 
 
 def _close(train: np.ndarray, test: np.ndarray, least: float) -> list[int]:
-    table = np.corrcoef(_flat(test), _flat(train))[: len(test), len(test) :]
-    return np.flatnonzero(table.max(axis=1) > least).tolist()
+    return np.flatnonzero(_correlations(train, test).max(axis=1) > least).tolist()
 
 
 def _pairs(train: np.ndarray, test: np.ndarray) -> list[tuple[int, int]]:
-    table = np.corrcoef(_flat(test), _flat(train))[: len(test), len(test) :]
-    return [(int(row), int(column)) for row, column in np.argwhere(table > 0.95)]
+    return [(int(row), int(column)) for row, column in np.argwhere(_correlations(train, test) > 0.95)]
 
 
 EXACT = "You find copies that are the same in every pixel. One saved anew is a little brighter or noisier: correlate."

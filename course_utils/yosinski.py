@@ -8,14 +8,12 @@ import torch
 
 from course_utils.caching import Arrays, cached
 from course_utils.data import Split, Task
-from course_utils.downloads import find_data
-from course_utils.errors import DataUnavailable
 from course_utils.experiments import grid_of, load_results
 from course_utils.freezing import freeze, unfreeze
 from course_utils.models import Model, load_model
-from course_utils.pretraining import ZIP, resize
+from course_utils.pretraining import resize
 from course_utils.strategies import Setup, Strategy
-from course_utils.tiny_imagenet import Source, read_zip
+from course_utils.tiny_imagenet import Source, find_zip, read_zip
 from course_utils.training import evaluate, fit
 
 CLASSES, IMAGES, PIXELS = 50, 250, 32  # of each half; of each class; a side
@@ -120,10 +118,7 @@ def _all_but(depth: int) -> Setup:
 @cache
 def _arrays(pair: int) -> Arrays:
     """The pictures of both halves of a pair at 32 px, and further training images of half B to tune on."""
-    path = find_data(ZIP)
-    if path is None:
-        raise DataUnavailable(f"{ZIP} is not in COURSE_DATA_DIR, and this experiment trains on it.\n"
-                              "Put it there, or read the stored rows: load_results(\"yosinski\").")  # fmt: skip
+    path = find_zip('Put it there, or read the stored rows: load_results("yosinski").')
     return cached("yosinski", f"{pair} {CLASSES} {IMAGES} {PIXELS}", lambda folder: _draw(path, pair))
 
 

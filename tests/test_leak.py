@@ -17,7 +17,7 @@ from course_utils.notebooks import ROOT
 from course_utils.storage import unpack
 
 needs_source = pytest.mark.skipif(
-    find_data(pretraining.ZIP) is None, reason=f"{pretraining.ZIP} is not in COURSE_DATA_DIR"
+    find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"
 )
 PICTURES = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.uint8)
 
@@ -25,7 +25,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.u
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A source of three classes beside the bees, six pictures each, one of them on the list of dropped ones."""
-    with zipfile.ZipFile(tmp_path / pretraining.ZIP, "w") as archive:
+    with zipfile.ZipFile(tmp_path / tiny_imagenet.ZIP, "w") as archive:
         for c, wnid in enumerate(("n01", "n02", "n03", tiny_imagenet.LEFT_OUT)):
             for k in range(6):
                 stream = io.BytesIO()

@@ -18,7 +18,7 @@ from course_utils.models import WEIGHTS, PhotoNet
 from course_utils.pictures import matches, thumbnails
 
 needs_source = pytest.mark.skipif(
-    find_data(pretraining.ZIP) is None, reason=f"{pretraining.ZIP} is not in COURSE_DATA_DIR"
+    find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"
 )
 
 
@@ -133,7 +133,7 @@ def test_settled_statistics_are_those_of_the_pictures():
 @needs_source
 def test_no_pretraining_image_lies_in_a_task():
     """Compared again, with the tasks as they are today: what matches must have been dropped."""
-    source = tiny_imagenet.read_zip(find_data(pretraining.ZIP), "train")
+    source = tiny_imagenet.read_zip(find_data(tiny_imagenet.ZIP), "train")
     with (WEIGHTS.parent / "photonet_dropped.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     kept = thumbnails(tiny_imagenet.without(source, rows).x)
@@ -149,7 +149,7 @@ def test_the_left_out_class_was_a_leak(monkeypatch):
     from course_utils.data import load_task
 
     monkeypatch.setattr(tiny_imagenet, "LEFT_OUT", "none")
-    source = tiny_imagenet.read_zip(find_data(pretraining.ZIP), "train")
+    source = tiny_imagenet.read_zip(find_data(tiny_imagenet.ZIP), "train")
     bees = source.x[source.y == source.wnids.index("n02206856")]
     task = load_task("ants_bees")
     ours = np.concatenate([task.train.x, task.test.x])

@@ -54,12 +54,11 @@ widgets.slider(draw, CHANNELS, "channel")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Five rows, stem to layer4. On the left of each, a dashed frame for the theoretical field and within it a red patch for
-# the measured one, strongest in the middle; a smaller square holds half of it. In layer4 the frame reaches beyond
-# the picture on all sides. On the right, the seven pieces that excite the channel most. For channel 0: dark above light
-# in the stem, light arcs in layer1, thin dark lines in layer2, bright or pointed things before a plain ground in
-# layer3, ants and other dark things on rough ground in layer4. For channel 1, layer3 has coins and other round
-# things.
+# Five rows, stem to layer4. On the left of each, a dashed frame for the theoretical field and within it a red patch
+# for the measured one, strongest in the middle; a smaller square holds half of it. In layer4 the frame reaches beyond
+# the picture on all sides. On the right, the seven pieces that excite the channel most. For channel 0: dark above
+# light in the stem, light arcs in layer1, thin dark lines in layer2, bright or pointed things before a plain ground in
+# layer3, ants and other dark things on rough ground in layer4. For channel 1, layer3 has coins and other round things.
 # </details>
 #
 # Read it from top to bottom. Early rows repeat one edge or one colour, whatever it belongs to. Later rows show
@@ -68,8 +67,8 @@ widgets.slider(draw, CHANNELS, "channel")
 # Now the red patches. In layer3, half of the gradient lies in a square of 21 of the 51 pixels; if all pixels counted
 # alike, it would take 36. A pixel in the middle reaches the unit by many paths, one at the rim by few.
 #
-# Our pictures have 64 pixels, so the 99 of layer4 never fit: the grey part of its frame is padding. What is left counts
-# almost alike, half of it in 41 pixels where 45 would be even. The pieces of layer4 are shown at 63 pixels.
+# Our pictures have 64 pixels, so the 99 of layer4 never fit: the grey part of its frame is padding. What is left
+# counts almost alike, half of it in 41 pixels where 45 would be even. The pieces of layer4 are shown at 63 pixels.
 #
 # Beware of names. Seven pieces are the extremes of many thousand places, and a channel answers to much else. Compare
 # with `load_model("photonet", pretrained=False)`, after `extract(model, task.train.x)` has given it its batch-norm
@@ -105,8 +104,8 @@ check("01-field", receptive_field)
 # ## Dreaming · 2 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
-# noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training, with
-# the weights fixed and the picture learning.
+# noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training,
+# with the weights fixed and the picture learning.
 #
 # Done plainly, it gives glaring colours that no photograph has. So a dream is built from waves, the coarse ones
 # moving faster. It always has the contrast and colours of photographs, and is moved a little before each
@@ -134,9 +133,9 @@ plots.dreams(*dreams)
 # Edges become textures, textures become parts of things. None of it comes from the wishes alone: with random weights
 # (one draw of them) the same wishes give rough stripes in the first two stages and noise from layer2 on.
 #
-# Hold the dreams against the photographs of the first section. Channel 1 of layer3 dreams of round things side by side,
-# and coins excite it. The two do not always agree so well: a dream shows what a channel *would* like most, and no
-# photograph may ever look so.
+# Hold the dreams against the photographs of the first section. Channel 1 of layer3 dreams of round things side by
+# side, and coins excite it. The two do not always agree so well: a dream shows what a channel *would* like most, and
+# no photograph may ever look so.
 
 # %% [markdown]
 # ## CKA: do two networks see the same? · 2 min
@@ -173,9 +172,9 @@ for n in (100, 397, 1000, 2600):
 pd.DataFrame(floor).round(3)
 
 # %% [markdown]
-# With 397 pictures, plain CKA says .39 about pure noise. With few pictures there is so much room in 256 dimensions that
-# chance alone makes features look related. The cause is the diagonal: each picture is like itself, in both networks,
-# and plain CKA counts that as agreement. The debiased form leaves those pairs out ([Nguyen et al.
+# With 397 pictures, plain CKA says .39 about pure noise. With few pictures there is so much room in 256 dimensions
+# that chance alone makes features look related. The cause is the diagonal: each picture is like itself, in both
+# networks, and plain CKA counts that as agreement. The debiased form leaves those pairs out ([Nguyen et al.
 # 2021](https://arxiv.org/abs/2010.15327)).
 #
 # How high the floor is depends on the features. PhotoNet's vary mostly in a few directions, and with 397 letters in
@@ -267,9 +266,9 @@ plots.similarity_maps(maps)
 # <details><summary>The figure in words</summary>
 # Three square heat maps, five stages by five, with a number from 0 to 1 in each cell, the stem at the lower left. In
 # PhotoNet with itself the diagonal is 1 and the numbers fall with the distance between stages, from about .9 for most
-# neighbours to .54 for stem and layer4. Between the two seeds the diagonal goes from nearly 1 at the stem down to about
-# .6 at layer3 and up again to about .8 at layer4, while stem and layer4 have almost nothing in common. Before and
-# after fine-tuning, the diagonal falls from nearly 1 at the stem to about .5 at the last two stages.
+# neighbours to .54 for stem and layer4. Between the two seeds the diagonal goes from nearly 1 at the stem down to
+# about .6 at layer3 and up again to about .8 at layer4, while stem and layer4 have almost nothing in common. Before
+# and after fine-tuning, the diagonal falls from nearly 1 at the stem to about .5 at the last two stages.
 # </details>
 #
 # - **Left.** Each stage changes the view a little: neighbours agree, the ends less.
@@ -294,8 +293,8 @@ pd.DataFrame({name: np.diag(table) for name, table in pairs.items()}, control.in
 # these two *apart* in the middle. A high CKA says that two networks see the same. It does not say that they learned
 # it.
 #
-# This is one pair of seeds and one fine-tuned network: points, and no claim. For a claim, you would train ten pairs and
-# give an interval.
+# This is one pair of seeds and one fine-tuned network: points, and no claim. For a claim, you would train ten pairs
+# and give an interval.
 
 # %% [markdown]
 # ## Forward hooks, and the leak · 3 min
@@ -323,8 +322,8 @@ with torch.no_grad():
 caught[0].shape
 
 # %% [markdown]
-# Four pictures, 128 channels, 8 x 8 positions. Is it the same as what `extract` gives? On some chips `extract` computes
-# with shorter numbers, so we look at the largest difference, as a share of the largest value.
+# Four pictures, 128 channels, 8 x 8 positions. Is it the same as what `extract` gives? On some chips `extract`
+# computes with shorter numbers, so we look at the largest difference, as a share of the largest value.
 
 # %%
 theirs = extract(model, pictures, "layer3", pooled=False, device="cpu")
@@ -335,8 +334,9 @@ print(f"largest difference {difference:.3f}, caught so far: {len(caught)}")
 # The same, up to rounding. But look at the second number: we looked once, and there are two entries. `extract` ran the
 # layer too, and our hook is still there. It stays until it is removed or the model is gone.
 #
-# Watch what that costs in a loop with gradients on, as in training. We count two things: the bytes in our list, and the
-# bytes that PyTorch keeps so that gradients can flow back. `saved_tensors_hooks` shows us each tensor that it saves.
+# Watch what that costs in a loop with gradients on, as in training. We count two things: the bytes in our list, and
+# the bytes that PyTorch keeps so that gradients can flow back. `saved_tensors_hooks` shows us each tensor that it
+# saves.
 
 # %%
 caught.clear()
@@ -356,10 +356,10 @@ with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
 pd.DataFrame(rows).round(1)
 
 # %% [markdown]
-# A tensor a pass, and nobody reads them. The list itself looks harmless. But each output remembers how it was computed,
-# and so keeps alive what *all* stages before it have computed: about forty times as much, pass after pass. After an
-# hour of training, memory is full, and the error names a line that has nothing to do with it. In a notebook it is
-# worse: run the cell that registers twice, and two hooks collect.
+# A tensor a pass, and nobody reads them. The list itself looks harmless. But each output remembers how it was
+# computed, and so keeps alive what *all* stages before it have computed: about forty times as much, pass after pass.
+# After an hour of training, memory is full, and the error names a line that has nothing to do with it. In a notebook
+# it is worse: run the cell that registers twice, and two hooks collect.
 #
 # The cure is the **handle** that `register_forward_hook` returned:
 
@@ -371,8 +371,8 @@ print(f"caught since the hook is gone: {len(caught)}")
 
 
 # %% [markdown]
-# Three habits: remove each hook where you registered it, keep `output.detach()` if you need no gradients, and run under
-# `torch.no_grad()` when you only look.
+# Three habits: remove each hook where you registered it, keep `output.detach()` if you need no gradients, and run
+# under `torch.no_grad()` when you only look.
 
 # %% [markdown]
 # ## Exercise: look inside and leave no trace · easy · 8 min
@@ -411,17 +411,17 @@ check("01-hook", output_of)
 # ## The classic: borrowed stages · 2 min
 #
 # In 2014 Yosinski and others cut a data set into two halves of its classes, **A** and **B**, and trained a network on
-# each. Then they built new networks for B: the first *n* stages borrowed, the rest from random weights. **AnB** borrows
-# from A, **BnB** from B itself, and what is borrowed stays frozen. With a **+**, everything learns on.
+# each. Then they built new networks for B: the first *n* stages borrowed, the rest from random weights. **AnB**
+# borrows from A, **BnB** from B itself, and what is borrowed stays frozen. With a **+**, everything learns on.
 #
-# Two things can hurt AnB. Stages from A may be too *specific* to A. Or stages that learned together are torn apart, and
-# the new ones above do not find back to what the old ones did. Then BnB suffers too, though nothing in it is foreign.
-# They called that broken **co-adaptation**, and saw it in the middle of their network.
+# Two things can hurt AnB. Stages from A may be too *specific* to A. Or stages that learned together are torn apart,
+# and the new ones above do not find back to what the old ones did. Then BnB suffers too, though nothing in it is
+# foreign. They called that broken **co-adaptation**, and saw it in the middle of their network.
 #
 # Here it is in small: two halves of Tiny-ImageNet, 50 classes each, 250 images a class at 32 pixels, 8 epochs,
-# PhotoNet's stages. A network takes minutes, so all runs are stored; with the archive of Tiny-ImageNet,
-# `python3 -m course_utils recompute yosinski` makes them again. Three pairs of halves: points, and no claim. **Random**
-# is our control: its first stages stay as they were drawn. With a + we tried one, three and five stages.
+# PhotoNet's stages. A network takes minutes, so all runs are stored; with the archive of Tiny-ImageNet, `python3 -m
+# course_utils recompute yosinski` makes them again. Three pairs of halves: points, and no claim. **Random** is our
+# control: its first stages stay as they were drawn. With a + we tried one, three and five stages.
 
 # %%
 alone = load_results("yosinski_base").query("half_of == 'B'").accuracy
@@ -430,19 +430,19 @@ plots.borrowed_stages(load_results("yosinski"), alone)
 # %% [markdown]
 # <details><summary>The figure in words</summary>
 # Two panels, accuracy on half B against the number of borrowed stages, three points each. Left, frozen: random stages
-# fall steeply, from .31 with one to .12 with five. Stages from A fall slowly, from .33 to .28. Those from B itself fall
-# a little, to about .29. Right, everything learns on: the points of both stay near the grey band of networks that
-# borrowed nothing, .27 to .33.
+# fall steeply, from .31 with one to .12 with five. Stages from A fall slowly, from .33 to .28. Those from B itself
+# fall a little, to about .29. Right, everything learns on: nearly all points lie in or above the grey band of networks
+# that borrowed nothing, .27 to .33; one with five stages from B lies below it, at .23.
 # </details>
 #
 # **Where it agrees with their figure 2.** What is borrowed from A and frozen costs more with each stage: .33 with one,
-# .28 with all five. Early stages travel well, late ones less. And when everything learns on, nothing is lost.
+# .28 with all five. Early stages travel well, late ones less. And what is borrowed from A and learns on loses nothing.
 #
-# **Where not.** They saw a clear dip for BnB in the middle, gone at the end. Ours is .01 deep, from .295 at five stages
-# to .285 at four, less than the pairs differ: we cannot see co-adaptation in a network of five stages. They also found
-# that AnB+ ends *above* a network that borrowed nothing, as if A were remembered. Ours is above by .01 or less, and
-# the pairs differ by .06. And five stages from B itself, trained for another 8 epochs, lose: .29 for .31.
+# **Where not.** They saw a clear dip for BnB in the middle, gone at the end. Ours is .01 deep, from .295 at five
+# stages to .285 at four, less than the pairs differ: we cannot see co-adaptation in a network of five stages. They
+# also found that AnB+ ends *above* a network that borrowed nothing, as if A were remembered. Ours is above by .01 or
+# less, and the pairs differ by .06. And five stages from B itself, trained for another 8 epochs, lose: .29 for .31.
 #
-# **What the control says.** One random, frozen stage costs nothing that we could see (.31, as with a stage from B). The
-# core found the same of the stem by probing it. From two stages on, random ones fall behind, and with five a borrowed
-# network, though from the wrong half, has more than twice their accuracy. "Specific" is a matter of degree.
+# **What the control says.** One random, frozen stage costs nothing that we could see (.31, as with a stage from B).
+# The core found the same of the stem by probing it. From two stages on, random ones fall behind, and with five a
+# borrowed network, though from the wrong half, has more than twice their accuracy. "Specific" is a matter of degree.
