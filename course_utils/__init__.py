@@ -1,8 +1,31 @@
 """The course's package. Its public names load on first use, so that the launcher imports nothing heavy."""
 
 from importlib import import_module
+from pathlib import Path
 
-_HOMES = {
+ROOT = Path(__file__).resolve().parents[1]  # of the whole course: notebooks, data, package, tests
+
+
+def lazy_names(package, homes):  # without annotations: an old Python must be able to read this file too
+    """`__getattr__`, `__dir__` and `__all__` of a package whose public names load when they are first asked for.
+
+    Args:
+        package: the package's `__name__`.
+        homes: a module of the package -> the public names that live in it.
+    """
+    home_of = {name: module for module, names in homes.items() for name in names}
+    loaded = import_module(package).__dict__  # the package itself, half made
+
+    def get(name):
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        loaded[name] = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        return loaded[name]
+
+    return get, lambda: sorted({*loaded, *home_of}), sorted(home_of)
+
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
     "data": ("Task", "load_task", "task_from_csv", "task_from_folder"),
     "device": ("describe", "pick_device"),
     "evidence": ("claim", "paired_difference"),
@@ -17,19 +40,4 @@ _HOMES = {
         "Strategy", "feature_extraction", "fine_tuning", "from_scratch", "head_first", "partial_fine_tuning",
     ),
     "training": ("History", "evaluate", "fit"),
-}  # fmt: skip
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str):
-    """Import the module in which a public name lives, the first time it is asked for."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list:
-    return sorted({*globals(), *__all__})
+})  # fmt: skip

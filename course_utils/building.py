@@ -16,11 +16,12 @@ from jupytext.config import load_jupytext_configuration_file
 from nbformat import NotebookNode
 from PIL import Image
 
+from course_utils import ROOT
 from course_utils.errors import CourseError
 from course_utils.kernels import Execution, execute
 from course_utils.minutes import sections, write_minutes
 
-PAIRING = Path(__file__).resolve().parents[1] / "pyproject.toml"  # how notebooks and texts belong together
+PAIRING = ROOT / "pyproject.toml"  # how notebooks and texts belong together
 SIZE_LIMIT = 3_000_000  # bytes; a bigger notebook is slow to open and to compare
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed; what

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from course_utils.accuracies import name_ends
 from course_utils.contrast import MARK
-from course_utils.data import load_task
+from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
 from course_utils.evaluation import evaluate
 from course_utils.evidence import mean_interval

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from course_utils.data.splits import Task
+from course_utils.data.surfaces import PHOTOGRAPHS, photograph
 from course_utils.errors import CourseError
 from course_utils.evaluation import inference
 from course_utils.models import BasicBlock, Model, PhotoNet
-from course_utils.splits import Task
-from course_utils.surfaces import PHOTOGRAPHS, photograph
 
 SIDES = (64, 128, 256)  # pixels of a photograph's shorter side, at each of its three scales
 LARGEST = 63  # pixels of a patch that is shown: PhotoNet was trained on pictures of 64 px

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from course_utils import ROOT
 from course_utils.errors import CourseError
 
-ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 LEAST_DISK = 1.0  # GB
 NETWORK_PATIENCE = 15  # seconds
@@ -127,7 +127,7 @@ def downloaded() -> Iterator[str]:
 
 def data_sets() -> Iterator[str]:
     """Each data set, and where it is from or how to get it."""
-    from course_utils.data import available
+    from course_utils.data.tasks import available
 
     yield from (f"{name}: {place}" for name, place in available().items())
 

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils import feature_cache
 from course_utils.batches import chunk_size, in_chunks
+from course_utils.data import feature_cache
 from course_utils.device import autocast, number_format, pick_device
 from course_utils.errors import CourseError
 from course_utils.evaluation import inference

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from course_utils.data import Task, pool_task
+from course_utils.data.tasks import Task, pool_task
 from course_utils.experiments import load_results
 from course_utils.features import extract, probe
 from course_utils.models import load_model

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_utils import photographs, pretraining, tiny_imagenet
-from course_utils.caching import Arrays, cached
-from course_utils.data import Task, load_task
+from course_utils import pretraining, tiny_imagenet
+from course_utils.data import external as photographs
+from course_utils.data.cache import Arrays, cached
+from course_utils.data.images import matches, read_picture, thumbnails
+from course_utils.data.tasks import Task, load_task
 from course_utils.features import extract, probe
 from course_utils.models import WEIGHTS, PhotoNet
-from course_utils.pictures import matches, read_picture, thumbnails
 from course_utils.storage import pack
 
 CLASSES, PIXELS, EPOCHS = 50, 64, 8

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from course_utils.downloads import ask
+from course_utils.data.downloads import ask
 from course_utils.errors import CourseError, DataUnavailable, ModelUnavailable
 from course_utils.models import Model
 

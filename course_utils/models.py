@@ -2,7 +2,6 @@
 
 import json
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,9 +9,10 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from course_utils import ROOT
 from course_utils.errors import CourseError, ModelUnavailable
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "data" / "weights" / "photonet.safetensors"
+WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 PHOTONET_STATISTICS = ((0.480, 0.448, 0.398), (0.277, 0.269, 0.282))  # of Tiny-ImageNet's training images
 
 

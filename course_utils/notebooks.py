@@ -9,11 +9,11 @@ from pathlib import Path
 
 import nbformat
 
+from course_utils import ROOT
 from course_utils.building import build
 from course_utils.errors import CourseError
 from course_utils.kernels import Execution, Failure, execute
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = re.compile(r"(\d\d)_\w+")
 SECONDS, GIGABYTES = 90, 1.5  # the budget of one notebook, on two plain cores
 

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.data import Task, load_task
+from course_utils.data.tasks import Task, load_task
 from course_utils.experiments import grid_of, load_results
 from course_utils.features import extract, probe
 from course_utils.models import load_model

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from course_utils.choosing import optimism
-from course_utils.data import Task, load_task, pool_task
+from course_utils.data.tasks import Task, load_task, pool_task
 from course_utils.experiments import TUNING_SEEDS, Study, grid_of, load_results
 from course_utils.heads import heads, heads_grid, heads_tuning, heads_tuning_grid
 from course_utils.leak import PAIRS as LEAK_PAIRS

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from course_utils import data, pictures
-from course_utils.downloads import find_data
+from course_utils.data import images as pictures
+from course_utils.data import tasks as data
+from course_utils.data.downloads import find_data
 from course_utils.errors import DataUnavailable
 
 ZIP = "tiny-imagenet-200.zip"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils import rendering
+from course_utils.data import letters as rendering
 
 
 def turned_letters(part: str, per_class: int, size: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

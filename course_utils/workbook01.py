@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.data import load_task
+from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
 from course_utils.models import load_model

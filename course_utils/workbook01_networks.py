@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_utils.data import load_task
+from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract
 from course_utils.models import Model, load_model

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from course_utils.data import load_task
+from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 
 

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from course_utils.data import load_task
+from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
 from course_utils.models import load_model

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.caching import Arrays, cached
-from course_utils.data import Split, Task
+from course_utils.data.cache import Arrays, cached
+from course_utils.data.tasks import Split, Task
 from course_utils.experiments import grid_of, load_results
 from course_utils.freezing import freeze, unfreeze
 from course_utils.models import Model, load_model

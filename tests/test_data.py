@@ -20,10 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from course_utils import data, downloads, photographs, pictures, rendering, splits, surfaces
-from course_utils.data import SHIPPED, all_task_images, available, load_task
+from course_utils.data import downloads, splits, surfaces
+from course_utils.data import external as photographs
+from course_utils.data import images as pictures
+from course_utils.data import letters as rendering
+from course_utils.data import tasks as data
+from course_utils.data.images import matches, thumbnails
+from course_utils.data.tasks import SHIPPED, all_task_images, available, load_task
 from course_utils.errors import BadData, CourseError, DataUnavailable
-from course_utils.pictures import matches, thumbnails
 
 ROOT = Path(__file__).resolve().parent.parent
 HAS = {"ants_bees": photographs.find_ants_bees() is not None, "tiles": photographs.find_tiles() is not None}

@@ -5,6 +5,8 @@ import pytest
 import torch
 from toys import same, small_net, state
 
+from course_utils.data.splits import Split, Task
+from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.dissection import (
     Patch,
     Scene,
@@ -18,8 +20,6 @@ from course_utils.dissection import (
 from course_utils.dreaming import dream
 from course_utils.errors import CourseError
 from course_utils.models import Model
-from course_utils.splits import Split, Task
-from course_utils.surfaces import PHOTOGRAPHS
 
 SIZES = {"stem": 7, "layer1": 15, "layer2": 27, "layer3": 51, "layer4": 99}
 

@@ -9,9 +9,9 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from toys import digits_task, quick, same, small_net, state
 
 from course_utils import batches
+from course_utils.data.splits import Split
 from course_utils.errors import CourseError
 from course_utils.evaluation import calibration_error, score_from
-from course_utils.splits import Split
 from course_utils.training import evaluate
 
 

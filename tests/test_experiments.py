@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_utils import data, recompute, storage
+from course_utils import recompute, storage
+from course_utils.data import tasks as data
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.experiments import Study, grid_of, load_results, missing_runs, run_grid, run_study, spot_check
 from course_utils.storage import pack, unpack

@@ -11,7 +11,7 @@ import pytest
 import torch
 from toys import digits_task, small_net
 
-from course_utils import feature_cache
+from course_utils.data import feature_cache
 from course_utils.errors import CourseError
 from course_utils.features import _keys, extract, probe
 from course_utils.freezing import freeze
@@ -211,7 +211,7 @@ def test_a_damaged_file_is_made_again(own_cache, damage):
 NOTEBOOK = """
 import sys
 import numpy as np
-from course_utils import feature_cache
+from course_utils.data import feature_cache
 array = np.full((200, 64), float(sys.argv[1]), np.float32)
 for _ in range(150):
     feature_cache.write("shared", array)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from course_utils import leak, load_results, pretraining, tiny_imagenet
-from course_utils.data import Split, Task
-from course_utils.downloads import find_data
+from course_utils.data.downloads import find_data
+from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.leak_plots import leaked_and_clean
 from course_utils.notebooks import ROOT

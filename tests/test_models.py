@@ -211,7 +211,7 @@ def test_no_server_says_so_and_names_what_ships(server, good_file):
 def test_a_network_that_swallows_requests_is_given_up(server, good_file, monkeypatch):
     offer, _ = server
     offer(good_file)
-    monkeypatch.setattr("course_utils.downloads.TIMEOUT", 0.2)
+    monkeypatch.setattr("course_utils.data.downloads.TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
         monkeypatch.setattr(weights, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/resnet18-00000000.pth")

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils import caching, decoding
-from course_utils.data import task_from_csv, task_from_folder
+from course_utils.data import cache as caching
+from course_utils.data import decoding
+from course_utils.data.images import read_picture, to_rgb, to_square
+from course_utils.data.tasks import task_from_csv, task_from_folder
 from course_utils.errors import BadData
-from course_utils.pictures import read_picture, to_rgb, to_square
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from course_utils import pretraining, tiny_imagenet
-from course_utils.data import all_task_images
-from course_utils.downloads import find_data
+from course_utils.data.downloads import find_data
+from course_utils.data.images import matches, thumbnails
+from course_utils.data.tasks import all_task_images
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.models import WEIGHTS, PhotoNet
-from course_utils.pictures import matches, thumbnails
 
 needs_source = pytest.mark.skipif(
     find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"
@@ -146,7 +146,7 @@ def test_no_pretraining_image_lies_in_a_task():
 @needs_source
 def test_the_left_out_class_was_a_leak(monkeypatch):
     """The test above can fail: with the class bee it would."""
-    from course_utils.data import load_task
+    from course_utils.data.tasks import load_task
 
     monkeypatch.setattr(tiny_imagenet, "LEFT_OUT", "none")
     source = tiny_imagenet.read_zip(find_data(tiny_imagenet.ZIP), "train")

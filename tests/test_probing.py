@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from course_utils import load_model, load_results, paired_difference, probing, yosinski
-from course_utils.data import Split, Task
+from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError
 from course_utils.evaluation import inference
 from course_utils.notebooks import ROOT

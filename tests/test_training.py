@@ -11,9 +11,9 @@ import torch
 from toys import digits_task, quick, same, small_net, state
 
 from course_utils.batches import hold_out, load
+from course_utils.data.splits import Split
 from course_utils.errors import CourseError, TrainingDiverged
 from course_utils.loop import one_cycle
-from course_utils.splits import Split
 from course_utils.training import evaluate
 
 CPU = torch.device("cpu")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from course_utils.data import load_task
-from course_utils.rendering import SEEN_FONTS, UNSEEN_FONTS
+from course_utils.data.letters import SEEN_FONTS, UNSEEN_FONTS
+from course_utils.data.tasks import load_task
 from course_utils.turning import turned_letters
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from course_utils.data.splits import Split, Task
 from course_utils.features import calibrate
 from course_utils.models import PhotoNet
-from course_utils.splits import Split, Task
 from course_utils.training import fit
 
 

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from course_utils import describe, evaluate, fit, load_model, load_task, paired_difference
 from course_utils.batches import batch_order, class_scores
+from course_utils.data.splits import Task
 from course_utils.device import pick_device
 from course_utils.evidence import mean_interval
 from course_utils.loop import WEIGHT_DECAY, one_cycle
 from course_utils.models import Model
-from course_utils.splits import Task
 from course_utils.strategies import as_strategy, parameter_groups
 
 SEEDS = range(5)

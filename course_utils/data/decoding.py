@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from .archives import Archive
-from .caching import Arrays, cached
-from .pictures import read_picture
+from course_utils.data.archives import Archive
+from course_utils.data.cache import Arrays, cached
+from course_utils.data.images import read_picture
 
 _VERSION = 1  # raise it when a picture comes out differently than before
 Arrange = Callable[[np.ndarray, np.ndarray], Arrays]

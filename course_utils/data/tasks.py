@@ -17,14 +17,16 @@ import skimage.data
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from . import photographs, rendering, surfaces
-from .caching import cached
-from .downloads import cache_dir
-from .errors import BadData, DataUnavailable
-from .folders import task_from_folder
-from .pictures import matches, thumbnails, to_square
-from .splits import Examples, Split, Task, assemble, check_size, hold_out, say
-from .tables import task_from_csv
+from course_utils.data import external as photographs
+from course_utils.data import letters as rendering
+from course_utils.data import surfaces
+from course_utils.data.cache import cached
+from course_utils.data.downloads import cache_dir
+from course_utils.data.folders import task_from_folder
+from course_utils.data.images import matches, thumbnails, to_square
+from course_utils.data.splits import Examples, Split, Task, assemble, check_size, hold_out, say
+from course_utils.data.tables import task_from_csv
+from course_utils.errors import BadData, DataUnavailable
 
 __all__ = [
     "Split", "Task", "all_task_images", "available", "load_task", "pool_task", "task_from_csv", "task_from_folder",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .archives import existing
-from .errors import BadData
-from .splits import Task, announce, assemble, group_pairs, hold_out, show_some
+from course_utils.data.archives import existing
+from course_utils.data.splits import Task, announce, assemble, group_pairs, hold_out, show_some
+from course_utils.errors import BadData
 
 DELIMITERS = ",;\t|"
 FEW = 20  # so many distinct labels may always be classes; above, a third of the rows at most

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .archives import Archive, existing
-from .caching import Arrays
-from .decoding import decode
-from .errors import BadData
-from .pictures import matches, thumbnails
-from .splits import Task, announce, assemble, check_size, group_pairs, hold_out, show_some
+from course_utils.data.archives import Archive, existing
+from course_utils.data.cache import Arrays
+from course_utils.data.decoding import decode
+from course_utils.data.images import matches, thumbnails
+from course_utils.data.splits import Task, announce, assemble, check_size, group_pairs, hold_out, show_some
+from course_utils.errors import BadData
 
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "val")

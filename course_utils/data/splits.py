@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import BadData
+from course_utils.errors import BadData
 
 TEST_SHARE = 0.2
 Examples = tuple[np.ndarray, np.ndarray]  # x and y

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .downloads import cache_dir
-from .errors import DataUnavailable
+from course_utils.data.downloads import cache_dir
+from course_utils.errors import DataUnavailable
 
 LARGE = 256 << 20  # bytes; a larger file stays on disk and is memory-mapped
 Arrays = dict[str, np.ndarray]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.downloads import cache_dir
+from course_utils.data.downloads import cache_dir
 from course_utils.errors import CourseError
 
 LIMIT_BYTES = 2_000_000_000  # of all files together; the least recently used go first

@@ -17,9 +17,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
-from .errors import DataUnavailable
+from course_utils import ROOT
+from course_utils.errors import DataUnavailable
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TIMEOUT = 8.0  # seconds without an answer after which an address counts as out of reach
 _silent: dict[str, str] = {}  # addresses that gave no answer in this process, so that no cell waits twice
 
@@ -31,7 +31,7 @@ def cache_dir() -> Path:
     one among the system's temporary files takes its place.
     """
     named = os.environ.get("COURSE_CACHE_DIR")
-    path = REPOSITORY / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
+    path = ROOT / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
     spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
     for folder in (path, spare):
         try:
@@ -49,7 +49,7 @@ def cache_dir() -> Path:
 def data_dir() -> Path | None:
     """The folder that `COURSE_DATA_DIR` names (a relative one counts from the repository root), or None."""
     named = os.environ.get("COURSE_DATA_DIR")
-    path = REPOSITORY / Path(named).expanduser() if named else None
+    path = ROOT / Path(named).expanduser() if named else None
     return path if path and path.is_dir() else None
 
 

@@ -14,8 +14,8 @@ import skimage
 import sklearn
 from PIL import Image, ImageDraw
 
-from .errors import DataUnavailable
-from .pictures import to_rgb, to_square
+from course_utils.data.images import to_rgb, to_square
+from course_utils.errors import DataUnavailable
 
 VERSION = 1  # raise it when a picture comes out differently than before
 PHOTOGRAPHS = {  # class: file. Not used: pictures too plain to tell apart, or without a stated licence

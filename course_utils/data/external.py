@@ -10,17 +10,18 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
-from .archives import Archive
-from .caching import Arrays, cached
-from .decoding import decode
-from .downloads import REPOSITORY, ask, cache_dir, data_place, download, find_data
-from .errors import BadData, DataUnavailable
-from .pictures import matches, to_square
-from .splits import Examples, group_pairs, hold_out
+from course_utils import ROOT
+from course_utils.data.archives import Archive
+from course_utils.data.cache import Arrays, cached
+from course_utils.data.decoding import decode
+from course_utils.data.downloads import ask, cache_dir, data_place, download, find_data
+from course_utils.data.images import matches, to_square
+from course_utils.data.splits import Examples, group_pairs, hold_out
+from course_utils.errors import BadData, DataUnavailable
 
 ANTS_BEES = ["ants", "bees"]
 ANTS_BEES_URL = "https://download.pytorch.org/tutorial/hymenoptera_data.zip"
-ANTS_BEES_SUMS = REPOSITORY / "data" / "hymenoptera_data.sha256"
+ANTS_BEES_SUMS = ROOT / "data" / "hymenoptera_data.sha256"
 TILES = ["blowhole", "break", "crack", "fray", "free", "uneven"]
 TILES_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets."
 TILE_GAP = 600  # numbers: the pictures of one tile were taken one after another
