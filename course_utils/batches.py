@@ -12,7 +12,7 @@ import torch
 from course_utils.device import autocast
 from course_utils.errors import CourseError
 from course_utils.freezing import is_frozen
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 CHUNK = 256  # inputs in a pass without gradients, and the pixels of all of them together (2 GB machines)
 CHUNK_PIXELS = 128 * 64 * 64

@@ -13,7 +13,7 @@ from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
 from course_utils.evaluation import evaluate
 from course_utils.evidence import mean_interval
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.storage import pack, unpack
 from course_utils.style import SIGNS, Drawing, colour_of, ground, look, say, styled
 from course_utils.training import fit

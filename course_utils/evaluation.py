@@ -13,7 +13,7 @@ from torch import nn
 from course_utils.batches import class_scores, in_chunks
 from course_utils.device import pick_device
 from course_utils.errors import CourseError
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 
 @dataclass(frozen=True)

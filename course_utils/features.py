@@ -17,7 +17,7 @@ from course_utils.device import autocast, number_format, pick_device
 from course_utils.errors import CourseError
 from course_utils.evaluation import inference
 from course_utils.freezing import NORMS, _stay_in_eval
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 VERSION = 1  # of how features are computed; part of their keys
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from course_utils.data.tasks import Task, pool_task
 from course_utils.experiments import load_results
 from course_utils.features import extract, probe
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.storage import pack
 from course_utils.transfer_grid import LARGEST, TUNED_AT, drawn, whole
 

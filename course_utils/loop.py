@@ -15,7 +15,7 @@ from course_utils.evaluation import inference
 from course_utils.features import calibrate
 from course_utils.freezing import NORMS
 from course_utils.history import History, progress_bar
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 from course_utils.strategies import Setup, Strategy, parameter_groups
 
 WARM_UP = 0.2  # share of a phase's steps in which its rate rises

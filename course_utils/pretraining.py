@@ -20,7 +20,8 @@ from torch.optim.swa_utils import update_bn
 from course_utils import model_card, tiny_imagenet
 from course_utils.device import autocast, number_format, pick_device
 from course_utils.errors import CourseError
-from course_utils.models import WEIGHTS, PhotoNet, load_model
+from course_utils.models.backbones import PhotoNet
+from course_utils.models.loading import WEIGHTS, load_model
 from course_utils.tiny_imagenet import ZIP
 
 SEED = 0  # named before the first run; no other was tried

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.data.tasks import Task, load_task
 from course_utils.experiments import grid_of, load_results
 from course_utils.features import extract, probe
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.storage import pack
 from course_utils.tiny_imagenet import find_zip, read_zip
 from course_utils.transfer_grid import SIZE, STAGES

@@ -13,7 +13,7 @@ from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval
 from course_utils.features import extract
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 from course_utils.style import Drawing, colour_of, ground, say, styled
 
 BORROWED = {  # panel -> condition -> name, colour, marker

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.errors import CourseError
-from course_utils.models import WEIGHTS
+from course_utils.models.loading import WEIGHTS
 
 RESULTS = WEIGHTS.parent.parent / "results"
 MEASURED = (  # not settings

@@ -10,7 +10,7 @@ import torch
 
 from course_utils.errors import CourseError
 from course_utils.freezing import freeze, hold_statistics, unfreeze
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 # What `fit` does when told nothing else: updates, the rate of the new head (of all weights from scratch), and
 # by how much the backbone's rate is smaller. Each rate is the one of 1e-3, 3e-3, 1e-2 and 3e-2 with the best mean

@@ -10,7 +10,7 @@ from course_utils.heads import heads, heads_grid, heads_tuning, heads_tuning_gri
 from course_utils.leak import PAIRS as LEAK_PAIRS
 from course_utils.leak import SOURCES as LEAK_SOURCES
 from course_utils.leak import leak
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.probing import SIZES as PROBED
 from course_utils.probing import probes, probes_grid, probes_tuning, source_distance
 from course_utils.probing import tuning_grid as penalties_grid

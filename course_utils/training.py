@@ -13,7 +13,7 @@ from course_utils.errors import CourseError
 from course_utils.evaluation import Score, evaluate, inference
 from course_utils.history import History
 from course_utils.loop import Callback, Run
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 from course_utils.strategies import Setup, Strategy, as_strategy
 
 __all__ = ["History", "Score", "evaluate", "fit"]

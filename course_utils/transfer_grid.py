@@ -4,7 +4,8 @@ from functools import cache, lru_cache
 
 from course_utils.data.tasks import Task, load_task, pool_task
 from course_utils.experiments import grid_of, load_results
-from course_utils.models import Model, load_model, raw_pixels, truncate
+from course_utils.models.backbones import Model
+from course_utils.models.loading import load_model, raw_pixels, truncate
 from course_utils.storage import pack
 from course_utils.training import evaluate, fit
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.quizzes import Option, Question
 from course_utils.stages import SHUFFLED
 from course_utils.transfer_grid import STAGES

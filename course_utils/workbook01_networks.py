@@ -10,7 +10,8 @@ from torch import nn
 from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract
-from course_utils.models import Model, load_model
+from course_utils.models.backbones import Model
+from course_utils.models.loading import load_model
 from course_utils.similarity import cka
 
 

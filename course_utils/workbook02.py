@@ -9,7 +9,7 @@ from torch import nn
 
 from course_utils.exercises import Exercise, Mistake
 from course_utils.freezing import freeze as package_freeze
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 from course_utils.quizzes import Option, Question
 from course_utils.workbook02_copies import COPIES
 

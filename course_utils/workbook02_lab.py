@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_curve
 from course_utils.data.tasks import load_task
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
-from course_utils.models import load_model
+from course_utils.models.loading import load_model
 
 
 def precision_at_recall(scores: np.ndarray, labels: np.ndarray, wanted: float) -> float:

@@ -10,7 +10,8 @@ from course_utils.data.cache import Arrays, cached
 from course_utils.data.tasks import Split, Task
 from course_utils.experiments import grid_of, load_results
 from course_utils.freezing import freeze, unfreeze
-from course_utils.models import Model, load_model
+from course_utils.models.backbones import Model
+from course_utils.models.loading import load_model
 from course_utils.pretraining import resize
 from course_utils.strategies import Setup, Strategy
 from course_utils.tiny_imagenet import Source, find_zip, read_zip

@@ -19,7 +19,7 @@ from course_utils.dissection import (
 )
 from course_utils.dreaming import dream
 from course_utils.errors import CourseError
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 SIZES = {"stem": 7, "layer1": 15, "layer2": 27, "layer3": 51, "layer4": 99}
 

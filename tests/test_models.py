@@ -11,9 +11,10 @@ import pytest
 import torch
 import torchvision.models
 
-from course_utils import libraries
 from course_utils.errors import CourseError, ModelUnavailable
-from course_utils.models import WEIGHTS, PhotoNet, load_model
+from course_utils.models import libraries
+from course_utils.models.backbones import PhotoNet
+from course_utils.models.loading import WEIGHTS, load_model
 
 
 def pictures(n=2, size=64, seed=0):
@@ -126,7 +127,7 @@ def test_missing_or_damaged_weights_say_how_to_mend(tmp_path, monkeypatch):
         file = tmp_path / "photonet.safetensors"
         if content is not None:
             file.write_bytes(content)
-        monkeypatch.setattr("course_utils.models.WEIGHTS", file)
+        monkeypatch.setattr("course_utils.models.loading.WEIGHTS", file)
         with pytest.raises(ModelUnavailable, match="git checkout"):
             load_model("photonet")
 

@@ -15,7 +15,8 @@ from course_utils.data.downloads import find_data
 from course_utils.data.images import matches, thumbnails
 from course_utils.data.tasks import all_task_images
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.models import WEIGHTS, PhotoNet
+from course_utils.models.backbones import PhotoNet
+from course_utils.models.loading import WEIGHTS
 
 needs_source = pytest.mark.skipif(
     find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"

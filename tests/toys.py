@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from course_utils.data.splits import Split, Task
 from course_utils.features import calibrate
-from course_utils.models import PhotoNet
+from course_utils.models.backbones import PhotoNet
 from course_utils.training import fit
 
 

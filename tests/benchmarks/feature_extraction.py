@@ -18,7 +18,7 @@ from course_utils.data.splits import Task
 from course_utils.device import pick_device
 from course_utils.evidence import mean_interval
 from course_utils.loop import WEIGHT_DECAY, one_cycle
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 from course_utils.strategies import as_strategy, parameter_groups
 
 SEEDS = range(5)

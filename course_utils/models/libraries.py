@@ -12,7 +12,7 @@ from torch import nn
 
 from course_utils.data.downloads import ask
 from course_utils.errors import CourseError, DataUnavailable, ModelUnavailable
-from course_utils.models import Model
+from course_utils.models.backbones import Model
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -1,0 +1,93 @@
+"""Backbones by name, with a new head; parts of them, and no backbone at all."""
+
+import json
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from course_utils import ROOT
+from course_utils.errors import CourseError, ModelUnavailable
+from course_utils.models import libraries
+from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
+
+WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
+
+
+def load_model(name: str = "photonet", num_classes: int | None = None, pretrained: bool = True, seed: int = 0) -> Model:
+    """A backbone as a chain of stages, with a new head.
+
+    Args:
+        name: "photonet" (ships with the course), "resnet18", "resnet50", "mobilenet_v3_small" (torchvision)
+            or "timm:NAME" (any picture model of timm, as one stage).
+        num_classes: outputs of the new head; None keeps the head that the weights were trained with.
+        pretrained: False gives the same network with random weights: the control.
+        seed: draws the new head and, without pretraining, all weights.
+    Raises:
+        ModelUnavailable: the weights are neither on this machine nor to be had.
+        CourseError: no such model, or fewer than two classes.
+    """
+    if num_classes is not None and num_classes < 2:
+        raise CourseError(f"num_classes is {num_classes}; a classifier needs 2 or more. Try len(task.classes).")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _build(name, pretrained)
+        if num_classes is not None:
+            torch.manual_seed(seed)  # the same head on the pretrained and on the untrained network
+            model.head, model.classes = nn.Linear(model.width, num_classes), None
+    return model.to(memory_format=torch.channels_last)
+
+
+def truncate(model: Model, stop: str, seed: int = 0) -> Model:
+    """The backbone of `model` up to the stage `stop`, sharing its weights, with a new head drawn by `seed`."""
+    names = model.names(stop=stop)
+    stages = OrderedDict((name, model.stages[name]) for name in names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            model.eval()
+            sample = model.encode(np.zeros((1, 3, 32, 32), np.uint8)).to(model.mean.device)
+            width = model.pool(model.run(model.prepare(sample), stop=stop)).shape[1]
+        head = nn.Linear(width, model.head.out_features)
+    statistics = (model.mean.flatten().tolist(), model.std.flatten().tolist())
+    return Model(model.name, stages, width, statistics, model.native_size, head, None, model.pretrained)
+
+
+def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:
+    """No backbone at all: a linear head on the normalised pixels of pictures of `size` px, a control."""
+    width = 3 * size * size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = nn.Linear(width, num_classes)
+    return Model("raw pixels", OrderedDict(pixels=nn.Flatten()), width, PHOTONET_STATISTICS, None, head)
+
+
+def _build(name: str, pretrained: bool) -> Model:
+    if name == "photonet":
+        return _photonet(pretrained)
+    if name in libraries.TORCHVISION:
+        return libraries.from_torchvision(name, pretrained)
+    if name.startswith("timm:"):
+        return libraries.from_timm(name.removeprefix("timm:"), pretrained)
+    known = ", ".join(["photonet", *libraries.TORCHVISION])
+    raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
+
+
+def _photonet(pretrained: bool) -> PhotoNet:
+    model = PhotoNet(pretrained)
+    try:
+        with safe_open(WEIGHTS, framework="pt") as file:
+            model.classes = json.loads(file.metadata()["classes"])
+            names = file.keys() if pretrained else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise ModelUnavailable(
+            f"PhotoNet's weights cannot be read ({type(error).__name__}: {error}).\n"
+            f"They ship as data/weights/{WEIGHTS.name}: get it again with `git checkout -- data/weights`."
+        ) from error
+    model.head = nn.Linear(model.width, len(model.classes))
+    if pretrained:
+        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    return model
