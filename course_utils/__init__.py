@@ -32,11 +32,11 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "exercises": ("check",),
     "experiments": ("load_results", "run_grid", "spot_check"),
     "features": ("extract", "probe"),
-    "freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
+    "training.freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
     "models": ("PhotoNet", "load_model"),
     "quizzes": ("quiz", "recall"),
     "similarity": ("cka",),
-    "strategies": (
+    "training.strategies": (
         "Strategy", "feature_extraction", "fine_tuning", "from_scratch", "head_first", "partial_fine_tuning",
     ),
     "training": ("History", "evaluate", "fit"),

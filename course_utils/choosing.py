@@ -11,12 +11,12 @@ from course_utils.accuracies import name_ends
 from course_utils.contrast import MARK
 from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
-from course_utils.evaluation import evaluate
 from course_utils.evidence import mean_interval
 from course_utils.models.loading import load_model
 from course_utils.storage import pack, unpack
 from course_utils.style import SIGNS, Drawing, colour_of, ground, look, say, styled
-from course_utils.training import fit
+from course_utils.training.evaluation import evaluate
+from course_utils.training.fit import fit
 from course_utils.transfer_grid import SIZE, STAGES, tuned_rate
 
 EPOCHS = 25

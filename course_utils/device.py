@@ -1,13 +1,18 @@
-"""Processor, number format and memory: what this machine computes on, and why."""
+"""Processor, number format, memory and random numbers: what this machine computes on, and why."""
 
+import contextlib
 import functools
+import math
 import os
 import platform
+from collections.abc import Callable, Iterator
 
 import torch
 
 from course_utils.errors import CourseError
 
+CHUNK = 256  # inputs in a pass without gradients, and the pixels of all of them together (2 GB machines)
+CHUNK_PIXELS = 128 * 64 * 64
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -70,3 +75,43 @@ def describe() -> str:
             f"Memory: {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free",
         ]
     )
+
+
+def chunk_size(x: torch.Tensor) -> int:
+    """How many of the encoded inputs `x` go through a network at once where no gradients are needed."""
+    return max(1, min(CHUNK, CHUNK_PIXELS // math.prod(x.shape[2:])))
+
+
+def in_chunks(function: Callable, x: torch.Tensor) -> list:
+    """`function` of each part of `x`; all anew in smaller parts when the GPU's memory does not suffice."""
+    size = chunk_size(x)
+    while True:
+        try:
+            return [function(part) for part in x.split(size)]
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+        size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether `error` is a GPU's "out of memory" (Apple's has no class of its own)."""
+    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch's random numbers (dropout) come from `seed`; outside, the generators are as before."""
+    gpu = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
+    before, gpu_before = torch.get_rng_state(), gpu and gpu.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    if gpu:
+        gpu.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+        if gpu:
+            gpu.set_rng_state(gpu_before)

@@ -14,8 +14,8 @@ from PIL import Image
 from course_utils.data.splits import Task
 from course_utils.data.surfaces import PHOTOGRAPHS, photograph
 from course_utils.errors import CourseError
-from course_utils.evaluation import inference
 from course_utils.models.backbones import BasicBlock, Model, PhotoNet
+from course_utils.training.evaluation import inference
 
 SIDES = (64, 128, 256)  # pixels of a photograph's shorter side, at each of its three scales
 LARGEST = 63  # pixels of a patch that is shown: PhotoNet was trained on pictures of 64 px

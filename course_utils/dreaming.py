@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.dissection import before_relu, check_channels
-from course_utils.evaluation import inference
 from course_utils.models.backbones import Model
+from course_utils.training.evaluation import inference
 
 SIZE = 64  # pixels, as the pictures that PhotoNet was trained on
 SHIFT = 4  # pixels by which a dream is moved at random, up or down, before each step

@@ -1,8 +1,6 @@
 """Features: what a backbone's stages see in pictures, and how far a linear classifier gets with it."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.batches import chunk_size, in_chunks
 from course_utils.data import feature_cache
-from course_utils.device import autocast, number_format, pick_device
+from course_utils.device import autocast, in_chunks, number_format, pick_device
 from course_utils.errors import CourseError
-from course_utils.evaluation import inference
-from course_utils.freezing import NORMS, _stay_in_eval
 from course_utils.models.backbones import Model
+from course_utils.training.evaluation import inference
+from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
 
 VERSION = 1  # of how features are computed; part of their keys
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
@@ -38,7 +35,7 @@ def extract(
         pooled: the mean over positions, N x D; False keeps the positions, N x C x H x W.
     Returns:
         float32, one row a picture. An untrained network has no batch-norm statistics yet: they are taken from
-        the first pictures it is given (see `calibrate`), so give it training pictures first.
+        the first pictures it is given (see `estimate_batch_norm`), so give it training pictures first.
     Raises:
         CourseError: no such stage, or `x` is not what the model takes.
     """
@@ -51,9 +48,9 @@ def extract(
     device = torch.device(device or pick_device())
     model.to(device)
     x = np.asarray(x)
-    if not model.calibrated:
-        calibrate(model, model.encode(x).to(device))
-        model.calibrated = True
+    if not model.has_statistics:
+        estimate_batch_norm(model, model.encode(x).to(device))
+        model.has_statistics = True
     found = _extract(model, x, wanted, pooled, device)
     return found if stage == "all" else found[wanted[0]]
 
@@ -93,7 +90,7 @@ def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> di
 
 
 def _hooked(layer: torch.nn.Module) -> bool:
-    before = [hook for hook in layer._forward_pre_hooks.values() if hook is not _stay_in_eval]
+    before = [hook for hook in layer._forward_pre_hooks.values() if hook is not stay_in_eval]
     return bool(before or layer._forward_hooks)
 
 
@@ -135,41 +132,6 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, dev
     with inference(model):
         parts = in_chunks(one_pass, x)
     return {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in wanted}
-
-
-@torch.no_grad()
-def calibrate(model: Model, x: torch.Tensor) -> None:
-    """Set the backbone's batch-norm statistics to those of encoded pictures, frozen or not, in one pass.
-
-    An untrained network starts with mean 0 and variance 1, which are nobody's statistics: its features would
-    be far from what the same network computes in training. The averages are cumulative over the pass.
-    """
-    count = max(1, round(len(x) / chunk_size(x)))  # even parts: a last batch of one picture has no variance
-    with _measuring([layer for layer in model.stages.modules() if isinstance(layer, NORMS)]):
-        for part in x.tensor_split(count):
-            with autocast(x.device):
-                model.run(model.prepare(part))
-
-
-@contextmanager
-def _measuring(layers: list[torch.nn.Module]) -> Iterator[None]:
-    """Inside, these norm layers average their statistics anew; the hooks of `freeze` are overruled."""
-
-    def measure(layer: torch.nn.Module, args: tuple[Any, ...]) -> None:
-        layer.training = True
-
-    before = [(layer, layer.momentum, layer.training) for layer in layers]
-    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
-    try:
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer, momentum, training in before:
-            layer.momentum, layer.training = momentum, training
 
 
 def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:

@@ -9,8 +9,8 @@ from sklearn.calibration import calibration_curve
 
 from course_utils.contrast import MARK
 from course_utils.errors import CourseError
-from course_utils.evaluation import calibration_error
 from course_utils.style import Drawing, colour_of, ground, say, styled
+from course_utils.training.evaluation import calibration_error
 
 BINS = 15
 COLOUR = "#832db6"

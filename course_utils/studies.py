@@ -15,8 +15,9 @@ from course_utils.probing import SIZES as PROBED
 from course_utils.probing import probes, probes_grid, probes_tuning, source_distance
 from course_utils.probing import tuning_grid as penalties_grid
 from course_utils.storage import pack
-from course_utils.strategies import STRATEGIES
-from course_utils.training import Score, evaluate, fit
+from course_utils.training.evaluation import Score, evaluate
+from course_utils.training.fit import fit
+from course_utils.training.strategies import STRATEGIES
 from course_utils.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
 from course_utils.yosinski import PAIRS, TUNING_PAIR, yosinski, yosinski_base, yosinski_grid, yosinski_tuning
 from course_utils.yosinski import RATES as YOSINSKI_RATES
@@ -38,7 +39,7 @@ def defaults(seed: int, task: str, strategy: str, lr: float) -> dict:
     """The rates of `fit`: everything else as it comes, pictures at 32 px, scored on the rest of each pool.
 
     Primary claim: on tasks that were not used to choose it, each strategy's rate in
-    `course_utils.strategies.DEFAULTS` is within .03 of the best of 1e-3 to 3e-2.
+    `course_utils.training.strategies.DEFAULTS` is within .03 of the best of 1e-3 to 3e-2.
     """
     within = pool_task(load_task(task, image_size=32), (CHOOSING | TRYING)[task], seed)
     return {"accuracy": round(_as_it_comes(within, strategy, seed, lr=lr).accuracy, 4)}

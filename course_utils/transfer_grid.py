@@ -7,7 +7,8 @@ from course_utils.experiments import grid_of, load_results
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model, raw_pixels, truncate
 from course_utils.storage import pack
-from course_utils.training import evaluate, fit
+from course_utils.training.evaluation import evaluate
+from course_utils.training.fit import fit
 
 SIZE = {"digits": 32, "faces": 32, "letters": 32, "ants_bees": 48}  # pixels
 LARGEST = {"digits": 139, "faces": 77, "letters": 1000, "ants_bees": 120}  # of each class; 1,000 at most

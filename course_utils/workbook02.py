@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from course_utils.exercises import Exercise, Mistake
-from course_utils.freezing import freeze as package_freeze
 from course_utils.models.loading import load_model
 from course_utils.quizzes import Option, Question
+from course_utils.training.freezing import freeze as package_freeze
 from course_utils.workbook02_copies import COPIES
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)

@@ -9,13 +9,14 @@ import torch
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.tasks import Split, Task
 from course_utils.experiments import grid_of, load_results
-from course_utils.freezing import freeze, unfreeze
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model
 from course_utils.pretraining import resize
-from course_utils.strategies import Setup, Strategy
 from course_utils.tiny_imagenet import Source, find_zip, read_zip
-from course_utils.training import evaluate, fit
+from course_utils.training.evaluation import evaluate
+from course_utils.training.fit import fit
+from course_utils.training.freezing import freeze, unfreeze
+from course_utils.training.strategies import Setup, Strategy
 
 CLASSES, IMAGES, PIXELS = 50, 250, 32  # of each half; of each class; a side
 EPOCHS, BATCH = 8, 64
@@ -52,7 +53,7 @@ def yosinski(seed: int, condition: str, depth: int) -> dict:
         source = base(seed, condition[0])
         for name in STAGES[:depth]:
             model.stages[name].load_state_dict(source.stages[name].state_dict())
-        model.calibrated = True  # by the source: its statistics stay
+        model.has_statistics = True  # by the source: its statistics stay
     _train(model, task, depth, condition in FROZEN, seed, tuned_rate())
     return {"accuracy": round(evaluate(model, task.test).accuracy, 4)}
 
@@ -90,7 +91,7 @@ def base(pair: int, name: str) -> Model:
     key = f"{pair} {name} {CLASSES} {IMAGES} {PIXELS} {EPOCHS} {BATCH} {tuned_rate()}"
     weights = cached("yosinski-base", key, make)
     model.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    model.calibrated = True
+    model.has_statistics = True
     return model
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from toys import digits_task, quick, small_net, state
 
-from course_utils import batches
-from course_utils.batches import Feed, batch_order, hold_out, load
 from course_utils.errors import CourseError
-from course_utils.freezing import freeze
+from course_utils.training import batches
+from course_utils.training.batches import Feed, batch_order, hold_out, load
+from course_utils.training.freezing import freeze
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from course_utils.choosing import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
 from course_utils.errors import CourseError
 from course_utils.evidence import mean_interval
 from course_utils.storage import pack
-from course_utils.training import evaluate
+from course_utils.training.evaluation import evaluate
 
 
 def runs_of(hits):

@@ -14,7 +14,7 @@ from toys import digits_task, small_net
 from course_utils.data import feature_cache
 from course_utils.errors import CourseError
 from course_utils.features import _keys, extract, probe
-from course_utils.freezing import freeze
+from course_utils.training.freezing import freeze
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,10 +92,10 @@ def test_what_extract_does_not_take():
         extract(model, np.array(["a", "b"]), device="cpu")
 
 
-def test_an_untrained_network_is_calibrated_by_the_first_pictures_it_is_given():
+def test_an_untrained_network_has_its_statistics_from_the_first_pictures_it_is_given():
     model, x = small_net(), pictures()
     features = extract(model, x, "stem", device="cpu")
-    assert model.calibrated
+    assert model.has_statistics
     norm = model.stages["stem"][1]
     with torch.no_grad():
         h = model.stages["stem"][0](model.prepare(torch.from_numpy(x)))

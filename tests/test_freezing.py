@@ -7,15 +7,15 @@ import torch
 from toys import digits_task, quick, same, small_net, state
 
 from course_utils.errors import CourseError, NotFrozen
-from course_utils.freezing import (
+from course_utils.training.freezing import (
     assert_frozen,
     count_parameters,
     freeze,
-    hold_statistics,
+    freeze_batch_norm,
     is_frozen,
     unfreeze,
 )
-from course_utils.strategies import STRATEGIES, fine_tuning, partial_fine_tuning
+from course_utils.training.strategies import STRATEGIES, fine_tuning, partial_fine_tuning
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +78,9 @@ def test_assert_frozen_names_parameters_and_buffers():
         pass
 
 
-def test_hold_statistics_leaves_scale_and_shift_trainable():
+def test_freeze_batch_norm_leaves_scale_and_shift_trainable():
     model = small_net(pretrained=True).train()
-    hold_statistics(model.stages)
+    freeze_batch_norm(model.stages)
     before = state(model.stages)
     model(pictures()).sum().backward()
     assert moved(before, model.stages) == set()
@@ -90,7 +90,7 @@ def test_hold_statistics_leaves_scale_and_shift_trainable():
 
 def test_unfreeze_undoes_both():
     model = small_net()
-    unfreeze(hold_statistics(freeze(model)))
+    unfreeze(freeze_batch_norm(freeze(model)))
     assert count_parameters(model).frozen == 0
     before = state(model)
     model.train()(pictures())
@@ -226,12 +226,12 @@ def test_a_frozen_untrained_network_gets_statistics_from_the_training_pictures(s
     torch.testing.assert_close(norm.running_var, h.var((0, 2, 3)), rtol=1e-3, atol=1e-4)
     assert norm.momentum == 0.1
     assert all(torch.equal(p, weights[name]) for name, p in model.stages["layer2"].named_parameters())
-    assert model.calibrated
+    assert model.has_statistics
 
 
 def test_statistics_that_mean_something_are_not_replaced():
     model = small_net()
     quick(model, digits_task(), "from_scratch")
-    assert model.calibrated
+    assert model.has_statistics
     with assert_frozen(model.stages):
         quick(model, digits_task(n=60), "feature_extraction")

@@ -64,7 +64,7 @@ def test_a_photograph_is_leaked_however_the_source_cut_it(small, monkeypatch):
 def test_networks_of_a_pair_start_alike_and_are_trained_once(small, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(leak._new(1).parameters(), leak._new(1).parameters(), strict=True))
     first = leak.pretrained(0, "bee")
-    assert not torch.equal(first.head.weight, leak._new(0).head.weight) and first.calibrated
+    assert not torch.equal(first.head.weight, leak._new(0).head.weight) and first.has_statistics
     monkeypatch.setattr(leak, "train", None)
     again = leak.pretrained(0, "bee")
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))

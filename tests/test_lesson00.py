@@ -11,8 +11,8 @@ import pytest
 from course_utils.errors import CourseError
 from course_utils.evidence import claim, paired_difference, times_fewer
 from course_utils.experiments import load_results
-from course_utils.strategies import DEFAULTS
 from course_utils.studies import TRYING
+from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)

@@ -8,10 +8,10 @@ from PIL import Image
 from course_utils import load_model, load_results, paired_difference, probing, yosinski
 from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError
-from course_utils.evaluation import inference
 from course_utils.notebooks import ROOT
 from course_utils.probing import APART, SIZES
 from course_utils.stages import as_seen, photograph_of
+from course_utils.training.evaluation import inference
 from course_utils.transfer_grid import STAGES
 
 
@@ -102,7 +102,7 @@ def small_halves(monkeypatch):
     monkeypatch.setattr(yosinski, "EPOCHS", 1)
     monkeypatch.setattr(yosinski, "tuned_rate", lambda: 1e-2)
     source = load_model("photonet", 50, pretrained=False, seed=7)
-    source.calibrated = True
+    source.has_statistics = True
     monkeypatch.setattr(yosinski, "base", lambda pair, name: source)
     return source
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from course_utils.errors import CourseError
-from course_utils.evaluation import calibration_error
 from course_utils.reliability import BINS, _bins, reliability
+from course_utils.training.evaluation import calibration_error
 
 
 def stated(n=2000, seed=0):

@@ -7,9 +7,9 @@ from toys import digits_task, quick, same, small_net, state
 
 from course_utils.data.splits import Split
 from course_utils.errors import CourseError
-from course_utils.freezing import freeze
-from course_utils.strategies import Strategy, from_scratch, parameter_groups
-from course_utils.training import evaluate
+from course_utils.training.evaluation import evaluate
+from course_utils.training.freezing import freeze
+from course_utils.training.strategies import Strategy, from_scratch, parameter_groups
 
 
 @pytest.fixture(autouse=True)

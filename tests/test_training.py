@@ -10,11 +10,11 @@ import pytest
 import torch
 from toys import digits_task, quick, same, small_net, state
 
-from course_utils.batches import hold_out, load
 from course_utils.data.splits import Split
 from course_utils.errors import CourseError, TrainingDiverged
-from course_utils.loop import one_cycle
-from course_utils.training import evaluate
+from course_utils.training.batches import hold_out, load
+from course_utils.training.evaluation import evaluate
+from course_utils.training.loop import one_cycle
 
 CPU = torch.device("cpu")
 
@@ -218,7 +218,7 @@ def test_a_rate_that_is_far_too_high_is_named(strategy):
     assert len(str(caught.value).splitlines()) <= 3
     assert "weights that it came with" in str(caught.value)
     assert same(before, state(model))
-    assert not model.training and not model.calibrated
+    assert not model.training and not model.has_statistics
 
 
 def test_weights_spoilt_by_the_very_last_update_are_noticed():

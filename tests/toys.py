@@ -5,9 +5,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from course_utils.data.splits import Split, Task
-from course_utils.features import calibrate
 from course_utils.models.backbones import PhotoNet
-from course_utils.training import fit
+from course_utils.training.fit import fit
+from course_utils.training.freezing import estimate_batch_norm
 
 
 def digits_task(n=80, classes=10, photographs=False):
@@ -27,8 +27,8 @@ def small_net(classes=10, seed=0, pretrained=False):
         model = PhotoNet(widths=(4, 8, 8, 16))
         model.head = torch.nn.Linear(16, classes)
         if pretrained:
-            model.pretrained = model.calibrated = True
-            calibrate(model, torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8))
+            model.pretrained = model.has_statistics = True
+            estimate_batch_norm(model, torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8))
     return model
 
 

@@ -37,7 +37,7 @@ class Model(nn.Module):
         super().__init__()
         self.name, self.width, self.native_size = name, width, native_size
         self.classes, self.pretrained = classes, pretrained
-        self.calibrated = pretrained  # whether the batch-norm statistics mean anything yet
+        self.has_statistics = pretrained  # whether the batch-norm statistics mean anything yet
         self.stages = nn.ModuleDict(stages)
         self.head = head
         mean, std = (torch.tensor(s).view(1, 3, 1, 1) for s in statistics)
@@ -85,7 +85,7 @@ class Model(nn.Module):
         return x.mean((2, 3)) if x.ndim == 4 else x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores, N x classes, of a batch from `prepare`."""
+        """Logits, N x classes, of a batch from `prepare`."""
         return self.head(self.pool(self.run(x)))
 
 

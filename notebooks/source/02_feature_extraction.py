@@ -192,7 +192,7 @@ check("02-freeze", freeze)
 # two tasks again:
 
 # %%
-from course_utils.freezing import assert_frozen, freeze
+from course_utils.training.freezing import assert_frozen, freeze
 
 model = load_model("photonet")
 backbone = freeze(nn.Sequential(*model.stages.values(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))

@@ -908,7 +908,7 @@ else:
 import pandas as pd
 import torch
 from torch import nn
-from course_utils.freezing import freeze
+from course_utils.training.freezing import freeze
 
 faces = load_task("faces")
 y = torch.as_tensor(faces.train.y[::5])

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 
 from course_utils import describe, evaluate, fit, load_model, load_task, paired_difference
-from course_utils.batches import batch_order, class_scores
 from course_utils.data.splits import Task
 from course_utils.device import pick_device
 from course_utils.evidence import mean_interval
-from course_utils.loop import WEIGHT_DECAY, one_cycle
 from course_utils.models.backbones import Model
-from course_utils.strategies import as_strategy, parameter_groups
+from course_utils.training.batches import batch_order, class_logits
+from course_utils.training.loop import WEIGHT_DECAY, one_cycle
+from course_utils.training.strategies import as_strategy, parameter_groups
 
 SEEDS = range(5)
 EPOCHS = {"frozen loop": 25, "cached": 25, "fine-tuning": 2}  # of fine-tuning only the time of a step is asked
@@ -39,7 +39,7 @@ def ordinary_loop(model: Model, task: Task, strategy: str, steps: int, seed: int
     model.train()
     for _ in range(steps):
         rows = next(order)[0].to(device)
-        loss = F.cross_entropy(class_scores(model, model.prepare(x[rows])), y[rows])
+        loss = F.cross_entropy(class_logits(model, model.prepare(x[rows])), y[rows])
         model.zero_grad()
         loss.backward()
         optimiser.step()

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from course_utils.errors import CourseError
-from course_utils.freezing import freeze, hold_statistics, unfreeze
 from course_utils.models.backbones import Model
+from course_utils.training.freezing import freeze, freeze_batch_norm, unfreeze
 
 # What `fit` does when told nothing else: updates, the rate of the new head (of all weights from scratch), and
 # by how much the backbone's rate is smaller. Each rate is the one of 1e-3, 3e-3, 1e-2 and 3e-2 with the best mean
@@ -137,8 +137,8 @@ def _from_stage(first: int, name: str, update_statistics: bool = False, head_sca
         for stage in names[: len(names) - len(trained)]:
             freeze(model.stages[stage])
         for stage in trained:
-            if model.calibrated and not update_statistics:
-                hold_statistics(model.stages[stage])
+            if model.has_statistics and not update_statistics:
+                freeze_batch_norm(model.stages[stage])
         return _groups(model, trained, name, head_scale)
 
     return setup

@@ -1,21 +1,17 @@
 """Batches on the device: their order, the mirror image, and the output of frozen stages, computed once."""
 
-import contextlib
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from course_utils.device import autocast
+from course_utils.device import autocast, in_chunks
 from course_utils.errors import CourseError
-from course_utils.freezing import is_frozen
 from course_utils.models.backbones import Model
+from course_utils.training.freezing import is_frozen
 
-CHUNK = 256  # inputs in a pass without gradients, and the pixels of all of them together (2 GB machines)
-CHUNK_PIXELS = 128 * 64 * 64
 CACHE_BYTES = 300_000_000  # frozen stages' output beyond this is computed anew for each batch
 
 Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -90,8 +86,8 @@ def frozen_prefix(model: Model) -> list[str]:
     return names[: next(moving, len(names))]
 
 
-def class_scores(model: Model, h: torch.Tensor, start: str | None = None) -> torch.Tensor:
-    """Class scores in float32 of a prepared batch, of the input of stage `start`, or of pooled features.
+def class_logits(model: Model, h: torch.Tensor, start: str | None = None) -> torch.Tensor:
+    """Logits in float32 of a prepared batch, of the input of stage `start`, or of pooled features.
 
     Stages run in the device's number format; pooling and head in float32, which costs nothing and keeps the
     probabilities fine-grained.
@@ -140,7 +136,7 @@ class Feed:
         return h if self.start else self.model.pool(h.float())
 
     def batch(self, indices: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
-        """The inputs at `indices`, mirrored where marked, as `scores` takes them."""
+        """The inputs at `indices`, mirrored where marked, as `logits` takes them."""
         device = self.x.device
         indices = indices.to(device)
         flip = mirrored.to(device) if self.mirror and mirrored is not None else None
@@ -152,46 +148,6 @@ class Feed:
             part = torch.where(flip.view(-1, *[1] * (part.ndim - 1)), part.flip(-1), part)
         return self._frozen(part) if self.prefix else self.model.prepare(part)
 
-    def scores(self, h: torch.Tensor) -> torch.Tensor:
-        """Class scores of a batch."""
-        return class_scores(self.model, h, self.start if self.prefix else None)
-
-
-def chunk_size(x: torch.Tensor) -> int:
-    """How many of the encoded inputs `x` go through a network at once where no gradients are needed."""
-    return max(1, min(CHUNK, CHUNK_PIXELS // math.prod(x.shape[2:])))
-
-
-def in_chunks(function: Callable, x: torch.Tensor) -> list:
-    """`function` of each part of `x`; all anew in smaller parts when the GPU's memory does not suffice."""
-    size = chunk_size(x)
-    while True:
-        try:
-            return [function(part) for part in x.split(size)]
-        except RuntimeError as error:
-            if not out_of_memory(error) or size == 1:
-                raise
-        size //= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether `error` is a GPU's "out of memory" (Apple's has no class of its own)."""
-    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch's random numbers (dropout) come from `seed`; outside, the generators are as before."""
-    gpu = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
-    before, gpu_before = torch.get_rng_state(), gpu and gpu.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    if gpu:
-        gpu.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
-        if gpu:
-            gpu.set_rng_state(gpu_before)
+    def logits(self, h: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch."""
+        return class_logits(self.model, h, self.start if self.prefix else None)

@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from course_utils.batches import class_scores, in_chunks
-from course_utils.device import pick_device
+from course_utils.device import in_chunks, pick_device
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
+from course_utils.training.batches import class_logits
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ def evaluate(model: Model, split: Any, device: torch.device | str | None = None)
     model.to(device)
     x = model.encode(split.x).to(device)
     with inference(model):
-        scores = torch.cat(in_chunks(lambda part: class_scores(model, model.prepare(part)), x)).cpu()
+        logits = torch.cat(in_chunks(lambda part: class_logits(model, model.prepare(part)), x)).cpu()
     y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
-    if int(y.max()) >= scores.shape[1] or int(y.min()) < 0:
+    if int(y.max()) >= logits.shape[1] or int(y.min()) < 0:
         raise CourseError(
-            f"The labels go from {int(y.min())} to {int(y.max())}, the model has {scores.shape[1]} outputs.\n"
+            f"The labels go from {int(y.min())} to {int(y.max())}, the model has {logits.shape[1]} outputs.\n"
             "Load it with num_classes=len(task.classes), and train it on the same task."
         )
-    return score_from(scores, y, model.classes)
+    return score_from(logits, y, model.classes)
 
 
 @contextlib.contextmanager
@@ -90,19 +90,19 @@ def _check(model: Model, split: Any) -> None:
         raise CourseError("The split is empty: there is nothing to score. Was everything drawn for training?")
 
 
-def score_from(scores: torch.Tensor, y: torch.Tensor, classes: list[str] | None = None) -> Score:
-    """A `Score` from class scores (N x C, before softmax) and labels (N)."""
-    probabilities = scores.softmax(1)
+def score_from(logits: torch.Tensor, y: torch.Tensor, classes: list[str] | None = None) -> Score:
+    """A `Score` from logits (N x C) and labels (N)."""
+    probabilities = logits.softmax(1)
     confidence, guess = probabilities.max(1)
     correct = guess == y
-    count = torch.bincount(y, minlength=scores.shape[1])
-    hits = torch.bincount(y[correct], minlength=scores.shape[1])
+    count = torch.bincount(y, minlength=logits.shape[1])
+    hits = torch.bincount(y[correct], minlength=logits.shape[1])
     recall = (hits / count).numpy()  # 0/0, a class without examples, is NaN
     names = classes if classes and len(classes) == len(recall) else range(len(recall))
     return Score(
         accuracy=correct.double().mean().item(),
         balanced_accuracy=float(np.nanmean(recall, dtype=np.float64)),
-        loss=nn.functional.cross_entropy(scores.double(), y).item(),
+        loss=nn.functional.cross_entropy(logits.double(), y).item(),
         calibration_error=calibration_error(confidence, correct),
         per_class=pd.DataFrame({"recall": recall, "n": count.numpy()}, index=pd.Index(names, name="class")),
         correct=correct.numpy(),

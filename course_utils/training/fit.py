@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from course_utils.batches import hold_out, load, out_of_memory, seeded
-from course_utils.device import pick_device
+from course_utils.device import out_of_memory, pick_device, seeded
 from course_utils.errors import CourseError
-from course_utils.evaluation import Score, evaluate, inference
-from course_utils.history import History
-from course_utils.loop import Callback, Run
 from course_utils.models.backbones import Model
-from course_utils.strategies import Setup, Strategy, as_strategy
+from course_utils.training.batches import hold_out, load
+from course_utils.training.evaluation import Score, evaluate, inference
+from course_utils.training.history import History
+from course_utils.training.loop import Callback, Run
+from course_utils.training.strategies import Setup, Strategy, as_strategy
 
 __all__ = ["History", "Score", "evaluate", "fit"]
 

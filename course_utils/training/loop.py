@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from course_utils.batches import Data, Feed, batch_order, chunk_size, frozen_prefix, out_of_memory
-from course_utils.device import number_format
+from course_utils.device import chunk_size, number_format, out_of_memory
 from course_utils.errors import TrainingDiverged
-from course_utils.evaluation import inference
-from course_utils.features import calibrate
-from course_utils.freezing import NORMS
-from course_utils.history import History, progress_bar
 from course_utils.models.backbones import Model
-from course_utils.strategies import Setup, Strategy, parameter_groups
+from course_utils.training.batches import Data, Feed, batch_order, frozen_prefix
+from course_utils.training.evaluation import inference
+from course_utils.training.freezing import NORMS, estimate_batch_norm
+from course_utils.training.history import History, progress_bar
+from course_utils.training.strategies import Setup, Strategy, parameter_groups
 
 WARM_UP = 0.2  # share of a phase's steps in which its rate rises
 WEIGHT_DECAY = 0.01
@@ -65,7 +64,7 @@ class Run:
         if self.best:
             self.history.best_step, _, weights = self.best
             self.model.load_state_dict(weights)
-        self.model.calibrated = self.model.calibrated or bool(self.history.rows)
+        self.model.has_statistics = self.model.has_statistics or bool(self.history.rows)
         return self.history
 
     def _phase(self, phase: int, count: int, setup: Setup) -> None:
@@ -75,8 +74,8 @@ class Run:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: one_cycle((step + 0.5) / max(count, 1))
         )
-        if phase == 1 and not self.model.calibrated and frozen_prefix(self.model):
-            calibrate(self.model, self.data.x)
+        if phase == 1 and not self.model.has_statistics and frozen_prefix(self.model):
+            estimate_batch_norm(self.model, self.data.x)
         pictures = count * self.history.batch_size
         feed = Feed(self.model, self.data.x, self.mirror, pictures)
         extra_feed = self.extra and Feed(self.model, self.extra.x, self.mirror, pictures)
@@ -103,15 +102,15 @@ class Run:
             more_h, more_y = _draw(extra_feed, self.extra, self.extra_order)
             h, y = torch.cat([h, more_h]), torch.cat([y, more_y])
         _training_mode(self.model, len(y))
-        scores = feed.scores(h)
-        loss = F.cross_entropy(scores, y)
+        logits = feed.logits(h)
+        loss = F.cross_entropy(logits, y)
         if self.plan.penalty:
             loss = loss + self.plan.penalty(self.model)
         self.model.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimiser)
         scaler.update()
-        accuracy = (scores.argmax(1) == y).float().mean()
+        accuracy = (logits.argmax(1) == y).float().mean()
         return torch.stack([loss.detach().float(), accuracy]).tolist()  # both in one wait for the GPU
 
     def _record(self, phase: int, loss: float, accuracy: float, rate: float, held_out: Feed | None) -> None:
@@ -135,9 +134,9 @@ class Run:
         y = self.held_out.y
         with inference(self.model):
             parts = torch.arange(len(y)).split(chunk_size(feed.x))
-            scores = torch.cat([feed.scores(feed.batch(part)) for part in parts])
-        accuracy = (scores.argmax(1) == y).float().mean().item()
-        rank = (accuracy, -F.cross_entropy(scores, y).item())
+            logits = torch.cat([feed.logits(feed.batch(part)) for part in parts])
+        accuracy = (logits.argmax(1) == y).float().mean().item()
+        rank = (accuracy, -F.cross_entropy(logits, y).item())
         if self.best is None or rank > self.best[1]:
             self.best = (step, rank, _snapshot(self.model))
         return accuracy
