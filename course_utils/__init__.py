@@ -28,9 +28,8 @@ def lazy_names(package, homes):  # without annotations: an old Python must be ab
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "data": ("Task", "load_task", "task_from_csv", "task_from_folder"),
     "device": ("describe", "pick_device"),
-    "evidence": ("claim", "paired_difference"),
+    "evidence": ("claim", "load_results", "paired_difference", "run_grid", "spot_check"),
     "exercises": ("check",),
-    "experiments": ("load_results", "run_grid", "spot_check"),
     "features": ("extract", "probe"),
     "training.freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
     "models": ("PhotoNet", "load_model"),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from course_utils.errors import CourseError
-from course_utils.evidence import Fewer, Interval, mean_interval
+from course_utils.evidence.claims import Fewer, Interval, mean_interval
 from course_utils.style import Look, axes_of, ground, look, say, styled
 
 

@@ -11,13 +11,13 @@ from course_utils.accuracies import name_ends
 from course_utils.contrast import MARK
 from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
-from course_utils.evidence import mean_interval
+from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.results import pack, unpack
+from course_utils.evidence.transfer_grid import SIZE, STAGES, tuned_rate
 from course_utils.models.loading import load_model
-from course_utils.storage import pack, unpack
 from course_utils.style import SIGNS, Drawing, colour_of, ground, look, say, styled
 from course_utils.training.evaluation import evaluate
 from course_utils.training.fit import fit
-from course_utils.transfer_grid import SIZE, STAGES, tuned_rate
 
 EPOCHS = 25
 BATCH = 16

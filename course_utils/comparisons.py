@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.accuracies import band_of, draw_band, draw_curve, means_by_size, name_ends
-from course_utils.evidence import Effect, paired_difference
+from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.style import Drawing, Look, ground, look, say, styled
 
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.data.tasks import Task, pool_task
-from course_utils.experiments import load_results
+from course_utils.evidence.experiments import load_results
+from course_utils.evidence.results import pack
+from course_utils.evidence.transfer_grid import LARGEST, TUNED_AT, drawn, whole
 from course_utils.features import extract, probe
 from course_utils.models.loading import load_model
-from course_utils.storage import pack
-from course_utils.transfer_grid import LARGEST, TUNED_AT, drawn, whole
 
 STAGES = ("layer2", "layer3", "layer4")
 SOURCES = {"pretrained": STAGES, "untrained": STAGES, "pixels": ("pixels",)}  # where features come from, and stages

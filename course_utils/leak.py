@@ -14,10 +14,10 @@ from course_utils.data import external as photographs
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.images import matches, read_picture, thumbnails
 from course_utils.data.tasks import Task, load_task
+from course_utils.evidence.results import pack
 from course_utils.features import extract, probe
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS
-from course_utils.storage import pack
 
 CLASSES, PIXELS, EPOCHS = 50, 64, 8
 WIDTHS = (16, 32, 64, 128)  # half of PhotoNet's

@@ -14,7 +14,7 @@ from course_utils.comparisons import accuracy_by_task, differences_by_task
 from course_utils.contrast import contrast
 from course_utils.dissection_plots import dreams, exciting_patches
 from course_utils.errors import CourseError
-from course_utils.evidence import mean_interval
+from course_utils.evidence.claims import mean_interval
 from course_utils.gallery import feature_maps, filters, neighbours, picture_grid, predictions
 from course_utils.leak_plots import leaked_and_clean
 from course_utils.maps import picture_maps

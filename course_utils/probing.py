@@ -8,12 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data.tasks import Task, load_task
-from course_utils.experiments import grid_of, load_results
+from course_utils.evidence.experiments import grid_of, load_results
+from course_utils.evidence.results import pack
+from course_utils.evidence.transfer_grid import SIZE, STAGES
 from course_utils.features import extract, probe
 from course_utils.models.loading import load_model
-from course_utils.storage import pack
 from course_utils.tiny_imagenet import find_zip, read_zip
-from course_utils.transfer_grid import SIZE, STAGES
 from course_utils.yosinski import smaller
 
 SIZES = {"digits": (1, 5, 20, 80), "letters": (1, 5, 20, 80), "faces": (1, 5, 20), "ants_bees": (1, 5, 20)}  # a class

@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from course_utils import storage
 from course_utils.errors import CourseError
-from course_utils.experiments import Study, missing_runs, run_study
-from course_utils.studies import STUDIES
+from course_utils.evidence import results as storage
+from course_utils.evidence.experiments import Study, missing_runs, run_study
+from course_utils.evidence.studies import STUDIES
 
 
 def _named(names: Sequence[str]) -> dict[str, Study]:

@@ -11,7 +11,7 @@ from course_utils.contrast import readable
 from course_utils.data.images import read_picture
 from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
-from course_utils.evidence import mean_interval
+from course_utils.evidence.claims import mean_interval
 from course_utils.features import extract
 from course_utils.models.backbones import Model
 from course_utils.style import Drawing, colour_of, ground, say, styled

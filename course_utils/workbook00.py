@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from course_utils.evidence import mean_interval, paired_difference
+from course_utils.evidence.claims import mean_interval, paired_difference
+from course_utils.evidence.experiments import load_results
 from course_utils.exercises import Exercise, Mistake
-from course_utils.experiments import load_results
 from course_utils.quizzes import Option, Question
 
 NOT_KNOWN = "not known"

@@ -8,12 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data.tasks import load_task
+from course_utils.evidence.transfer_grid import STAGES
 from course_utils.exercises import Exercise, Mistake
 from course_utils.features import extract, probe
 from course_utils.models.loading import load_model
 from course_utils.quizzes import Option, Question
 from course_utils.stages import SHUFFLED
-from course_utils.transfer_grid import STAGES
 
 Features = dict[str, np.ndarray]
 GRAIN = 2

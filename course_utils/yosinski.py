@@ -8,7 +8,7 @@ import torch
 
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.tasks import Split, Task
-from course_utils.experiments import grid_of, load_results
+from course_utils.evidence.experiments import grid_of, load_results
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model
 from course_utils.pretraining import resize

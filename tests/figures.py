@@ -6,7 +6,7 @@ import pandas as pd
 from course_utils import diagrams, plots
 from course_utils.dissection import Field, Heat, Patch, Scene
 from course_utils.dreaming import Dream
-from course_utils.evidence import times_fewer
+from course_utils.evidence.claims import times_fewer
 
 ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 

@@ -9,8 +9,8 @@ from toys import digits_task, small_net
 from course_utils import choosing, claim, load_results, paired_difference
 from course_utils.choosing import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
 from course_utils.errors import CourseError
-from course_utils.evidence import mean_interval
-from course_utils.storage import pack
+from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.results import pack
 from course_utils.training.evaluation import evaluate
 
 

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.evidence import claim, mean_interval, paired_difference, times_fewer
-from course_utils.experiments import load_results
-from course_utils.storage import pack
+from course_utils.evidence.claims import claim, mean_interval, paired_difference, times_fewer
+from course_utils.evidence.experiments import load_results
+from course_utils.evidence.results import pack
 
 
 def pairs(a, b, on="strategy", **more):

@@ -12,12 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_utils import recompute, storage
+from course_utils import recompute
 from course_utils.data import tasks as data
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.experiments import Study, grid_of, load_results, missing_runs, run_grid, run_study, spot_check
-from course_utils.storage import pack, unpack
-from course_utils.studies import STUDIES
+from course_utils.evidence import results as storage
+from course_utils.evidence.experiments import (
+    Study,
+    grid_of,
+    load_results,
+    missing_runs,
+    run_grid,
+    run_study,
+    spot_check,
+)
+from course_utils.evidence.results import pack, unpack
+from course_utils.evidence.studies import STUDIES
 
 
 def toy(seed: int, strategy: str, lr: float) -> dict:
@@ -146,9 +155,10 @@ KILLED = """
 import os, signal, sys, time
 import joblib
 from pathlib import Path
-from course_utils import recompute, storage
-from course_utils.experiments import Study, grid_of
-from course_utils.studies import STUDIES
+from course_utils import recompute
+from course_utils.evidence import results as storage
+from course_utils.evidence.experiments import Study, grid_of
+from course_utils.evidence.studies import STUDIES
 
 def slow(seed, lr):
     time.sleep(0.04)
@@ -306,7 +316,7 @@ def test_a_spot_check_without_the_data_says_so(noisy_study, monkeypatch):
 
 
 def test_the_prediction_interval_holds_99_of_100_further_runs():
-    from course_utils.experiments import _prediction_interval
+    from course_utils.evidence.experiments import _prediction_interval
 
     draw = np.random.default_rng(0)
     inside = []

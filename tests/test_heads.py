@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from course_utils.experiments import TUNING_SEEDS, load_results
+from course_utils.evidence.experiments import TUNING_SEEDS, load_results
+from course_utils.evidence.transfer_grid import LARGEST
 from course_utils.heads import PENALTIES, SOURCES, _pixels, heads, tuned_head
-from course_utils.transfer_grid import LARGEST
 
 
 def test_raw_pixels_are_averaged_to_sixteen_a_side():

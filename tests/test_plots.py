@@ -38,7 +38,7 @@ from PIL import Image
 
 from course_utils import diagrams, plots, style
 from course_utils.errors import CourseError
-from course_utils.evidence import mean_interval, times_fewer
+from course_utils.evidence.claims import mean_interval, times_fewer
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = 3.0  # root mean square over all pixels and colours, of 255; a line that is missing makes 7 or more

@@ -8,11 +8,11 @@ from PIL import Image
 from course_utils import load_model, load_results, paired_difference, probing, yosinski
 from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError
+from course_utils.evidence.transfer_grid import STAGES
 from course_utils.notebooks import ROOT
 from course_utils.probing import APART, SIZES
 from course_utils.stages import as_seen, photograph_of
 from course_utils.training.evaluation import inference
-from course_utils.transfer_grid import STAGES
 
 
 @pytest.mark.parametrize("task", ["digits", "letters", "faces"])

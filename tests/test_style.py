@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from course_utils import style
 from course_utils.contrast import contrast, readable
 from course_utils.errors import CourseError
-from course_utils.transfer_grid import CONTROLS, METHODS
+from course_utils.evidence.transfer_grid import CONTROLS, METHODS
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,7 @@ quiz("00-fewer")
 # over many more seeds may well lie. More on them below.
 
 # %%
-from course_utils.evidence import times_fewer
+from course_utils.evidence.claims import times_fewer
 
 runs = load_results("lesson00")
 curves = runs[runs.steps == 100]
@@ -153,7 +153,7 @@ spot_check("lesson00")
 
 # %%
 import pandas as pd
-from course_utils.studies import tuned_rate
+from course_utils.evidence.studies import tuned_rate
 
 finish = {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
@@ -195,7 +195,7 @@ plots.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 # `.mean`, `.low` and `.high`. Run the cell as often as you like; a wrong answer gets a hint.
 
 # %%
-from course_utils.evidence import mean_interval
+from course_utils.evidence.claims import mean_interval
 
 def who_is_better(differences):
     ...  # your code

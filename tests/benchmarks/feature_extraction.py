@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from course_utils import describe, evaluate, fit, load_model, load_task, paired_difference
 from course_utils.data.splits import Task
 from course_utils.device import pick_device
-from course_utils.evidence import mean_interval
+from course_utils.evidence.claims import mean_interval
 from course_utils.models.backbones import Model
 from course_utils.training.batches import batch_order, class_logits
 from course_utils.training.loop import WEIGHT_DECAY, one_cycle

@@ -3,10 +3,10 @@
 from functools import cache, lru_cache
 
 from course_utils.data.tasks import Task, load_task, pool_task
-from course_utils.experiments import grid_of, load_results
+from course_utils.evidence.experiments import grid_of, load_results
+from course_utils.evidence.results import pack
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model, raw_pixels, truncate
-from course_utils.storage import pack
 from course_utils.training.evaluation import evaluate
 from course_utils.training.fit import fit
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.storage import MEASURED, unpack
+from course_utils.evidence.results import MEASURED, unpack
 
 FEWEST_PAIRS = 5  # below, there are points and no interval
 VERDICTS = ("holds", "leans", "does not hold")

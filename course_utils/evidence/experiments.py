@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import stats
 from tqdm.auto import tqdm
 
-from course_utils import storage
 from course_utils.errors import CourseError, DataUnavailable
+from course_utils.evidence import results as storage
 
 CHEAP = 2  # seconds of a run that a lesson may do again
 TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
@@ -168,7 +168,7 @@ def _prediction_interval(values: pd.Series) -> tuple[float, float]:
 
 
 def _studies() -> dict[str, Study]:
-    from course_utils.studies import STUDIES  # which are declared with this module's `Study`
+    from course_utils.evidence.studies import STUDIES  # which are declared with this module's `Study`
 
     return STUDIES
 

@@ -5,7 +5,9 @@ from functools import cache
 
 from course_utils.choosing import optimism
 from course_utils.data.tasks import Task, load_task, pool_task
-from course_utils.experiments import TUNING_SEEDS, Study, grid_of, load_results
+from course_utils.evidence.experiments import TUNING_SEEDS, Study, grid_of, load_results
+from course_utils.evidence.results import pack
+from course_utils.evidence.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
 from course_utils.heads import heads, heads_grid, heads_tuning, heads_tuning_grid
 from course_utils.leak import PAIRS as LEAK_PAIRS
 from course_utils.leak import SOURCES as LEAK_SOURCES
@@ -14,11 +16,9 @@ from course_utils.models.loading import load_model
 from course_utils.probing import SIZES as PROBED
 from course_utils.probing import probes, probes_grid, probes_tuning, source_distance
 from course_utils.probing import tuning_grid as penalties_grid
-from course_utils.storage import pack
 from course_utils.training.evaluation import Score, evaluate
 from course_utils.training.fit import fit
 from course_utils.training.strategies import STRATEGIES
-from course_utils.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
 from course_utils.yosinski import PAIRS, TUNING_PAIR, yosinski, yosinski_base, yosinski_grid, yosinski_tuning
 from course_utils.yosinski import RATES as YOSINSKI_RATES
 
