@@ -11,7 +11,7 @@ def lazy_names(package, homes):  # without annotations: an old Python must be ab
 
     Args:
         package: the package's `__name__`.
-        homes: a module of the package -> the public names that live in it.
+        homes: a module of the package -> the public names that live in it; a name that it does not hold is its own.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
     loaded = import_module(package).__dict__  # the package itself, half made
@@ -19,7 +19,8 @@ def lazy_names(package, homes):  # without annotations: an old Python must be ab
     def get(name):
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        loaded[name] = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        home = import_module(f"{package}.{home_of[name]}")
+        loaded[name] = getattr(home, name, home)
         return loaded[name]
 
     return get, lambda: sorted({*loaded, *home_of}), sorted(home_of)
@@ -29,11 +30,11 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "data": ("Task", "load_task", "task_from_csv", "task_from_folder"),
     "device": ("describe", "pick_device"),
     "evidence": ("claim", "load_results", "paired_difference", "run_grid", "spot_check"),
-    "exercises": ("check",),
+    "exercises": ("check", "quiz", "recall"),
     "features": ("extract", "probe"),
     "training.freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
     "models": ("PhotoNet", "load_model"),
-    "quizzes": ("quiz", "recall"),
+    "plots.widgets": ("widgets",),
     "similarity": ("cka",),
     "training.strategies": (
         "Strategy", "feature_extraction", "fine_tuning", "from_scratch", "head_first", "partial_fine_tuning",

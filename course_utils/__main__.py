@@ -37,10 +37,10 @@ COMMANDS = {  # what it does; what further words may be
 STARTS = {  # the module that carries it out, unless it has the command's name, with its first words
     "lab": "jupyterlab --ip=127.0.0.1 --allow-root "  # a container's user is root, who is refused otherwise
     "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
-    "run": "course_utils.notebooks run",
+    "run": "course_utils.tools.run run",
     "test": "pytest -n2 --dist=loadfile",
-    "build": "course_utils.notebooks build",
-    "pretrain": "course_utils.pretraining",
+    "build": "course_utils.tools.run build",
+    "pretrain": "course_utils.pretraining.recipe",
 }
 
 
@@ -235,7 +235,7 @@ def main(command: str = "", *rest: str) -> int:
     if command in ("lab", "test", "doctor"):
         os.chdir(ROOT)
     given = {word.split("=")[0].replace("ServerApp.", "") for word in rest}  # Jupyter takes an option once
-    words = STARTS.get(command, f"course_utils.{command}").split()
+    words = STARTS.get(command, f"course_utils.tools.{command}").split()
     return start(python, *[word for word in words if word.split("=")[0] not in given], *rest)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Playwright
 
-from course_utils.notebooks import ROOT
+from course_utils.tools.run import ROOT
 
 WAIT = 300  # seconds that a busy machine may take where a free one takes one or two, or runs a lesson in twenty
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -3,10 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from course_utils import diagrams, plots
-from course_utils.dissection import Field, Heat, Patch, Scene
-from course_utils.dreaming import Dream
-from course_utils.evidence.claims import times_fewer
+from course_utils import plots
+from course_utils.lessons.lesson00 import diagram
+from course_utils.lessons.lesson00 import figures as figures00
+from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.lessons.lesson01 import figures as figures01
+from course_utils.lessons.lesson01.dissection import Field, Heat, Patch, Scene
+from course_utils.lessons.lesson01.feature_visualization import Dream
+from course_utils.lessons.lesson02 import figures as figures02
 
 ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 
@@ -59,7 +63,7 @@ def kernels():
 
 def the_arrow(**more):
     fewer = times_fewer(runs(), "feature_extraction", "from_scratch")
-    return plots.accuracy_against_examples(runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
+    return figures00.accuracy_against_examples(runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
 
 
 def the_neighbours():
@@ -67,7 +71,7 @@ def the_neighbours():
         "raw pixels": (pictures(3), ["ant", "bee", "bee"], 0.523),
         "features": (pictures(3), ["bee", "bee", "bee"], 0.698),
     }
-    return plots.neighbours(pictures(1)[0], "bee", rows, 0.5)
+    return figures02.neighbours(pictures(1)[0], "bee", rows, 0.5)
 
 
 def the_predictions():
@@ -76,7 +80,7 @@ def the_predictions():
 
 
 def the_maps():
-    return plots.feature_maps(pictures(1)[0], np.random.default_rng(1).random((12, 4, 4)), "layer1", count=4)
+    return figures01.feature_maps(pictures(1)[0], np.random.default_rng(1).random((12, 4, 4)), "layer1", count=4)
 
 
 def the_exciting_patches(many=3):
@@ -84,14 +88,14 @@ def the_exciting_patches(many=3):
     scene = Scene("coins", 1.0, pictures(1, 16)[0])
     share = np.exp(-(np.hypot(*np.mgrid[-8:8, -8:8]) ** 2) / 10)
     rows = {"stem": (Field(7, 2), Heat(share, 8, 5)), "layer1": (Field(21, 4), Heat(share, 8, 9))}
-    return plots.exciting_patches(
+    return figures01.exciting_patches(
         {stage: (field, heat, [Patch(1.0, scene, 7, 7, 7)] * many) for stage, (field, heat) in rows.items()}, 3
     )
 
 
 def the_dreams():
     made = [Dream(pictures(3, 8), np.full(3, 0.5), np.full(3, last)) for last in (4.0, 1.0)]
-    return plots.dreams(*({"stem": dream, "layer4": dream} for dream in made))
+    return figures01.dreams(*({"stem": dream, "layer4": dream} for dream in made))
 
 
 def probed(stages=("stem", "layer1", "layer2")):
@@ -113,12 +117,12 @@ def seen(sides=(8, 4, 2)):
 
 def the_panels():
     sides = {"stem": 16, "layer1": 16, "layer2": 8, "layer3": 4, "layer4": 2}
-    return plots.panels({stage: np.arange(n * n).reshape(n, n) for stage, n in sides.items()})
+    return figures01.panels({stage: np.arange(n * n).reshape(n, n) for stage, n in sides.items()})
 
 
 def the_stars():
     twin = probed().assign(accuracy=0.4)
-    return plots.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
+    return figures01.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
                              {"photos": seen(), "letters": seen()}, {"photos": 0.5, "letters": 0.1})
 
 
@@ -127,7 +131,7 @@ def the_borrowed():
     level = {"AnB": -0.03, "BnB": -0.01, "random": -0.06, "AnB+": 0.01, "BnB+": 0.0}
     rows = [{"condition": c, "depth": n, "seed": seed, "accuracy": 0.3 + slope * n + rng.normal(0, 0.004)}
             for c, slope in level.items() for n in (1, 2, 3) for seed in range(3)]
-    return plots.borrowed_stages(pd.DataFrame(rows), pd.Series([0.29, 0.3, 0.32]))
+    return figures01.borrowed_stages(pd.DataFrame(rows), pd.Series([0.29, 0.3, 0.32]))
 
 
 def the_similarities():
@@ -135,7 +139,7 @@ def the_similarities():
     stages = ["stem", "layer1", "layer2"]
     apart = np.abs(np.subtract.outer(range(3), range(3)))
     tables = [pd.DataFrame(1 - slope * apart, stages, stages) for slope in (0.2, 0.502)]
-    return plots.similarity_maps({"One pair": tables[0].rename_axis(index="seed 0", columns="seed 1"),
+    return figures01.similarity_maps({"One pair": tables[0].rename_axis(index="seed 0", columns="seed 1"),
                                   "Another": tables[1].rename_axis(index="before", columns="after")})
 
 
@@ -162,14 +166,14 @@ def the_chosen_epochs():
              "accuracy": 0.75 + sign * 0.2 / np.sqrt(n) + rng.normal(0, 0.01)}
             for strategy in ("feature_extraction", "fine_tuning") for seed in range(6) for n in (10, 40, 120)
             for where, sign in (("the same photographs", 1), ("other photographs", -1))]  # fmt: skip
-    return plots.chosen_epochs(pd.DataFrame(rows))
+    return figures02.chosen_epochs(pd.DataFrame(rows))
 
 
 def the_splits_and_folds():
     """Three stages, ten ways to cut fifty pictures into five folds."""
     rng = np.random.default_rng(6)
     levels = {"stem": 0.6, "layer1": 0.75, "layer2": 0.8}
-    return plots.splits_and_folds({stage: rng.binomial(10, p, (10, 5)) / 10 for stage, p in levels.items()}, levels)
+    return figures02.splits_and_folds({stage: rng.binomial(10, p, (10, 5)) / 10 for stage, p in levels.items()}, levels)
 
 
 def the_picture_maps():
@@ -178,20 +182,21 @@ def the_picture_maps():
     places = rng.normal(size=(42, 2))
     apart = places + np.array([[0, 0], [9, 2], [3, 9]])[y]
     classes = ["brick", "cat", "rocket"]
-    return plots.picture_maps({"apart": apart, "mixed": places}, pictures(42, 16), y, np.arange(42) % 2 == 1, classes)
+    right = np.arange(42) % 2 == 1
+    return figures02.picture_maps({"apart": apart, "mixed": places}, pictures(42, 16), y, right, classes)
 
 
 def the_reliability():
     """One model that is calibrated and one that overstates; 600 outcomes."""
     rng = np.random.default_rng(7)
     likely = rng.beta(0.6, 1.8, 600)
-    return plots.reliability({"as it is": likely, "overstated": np.sqrt(likely)}, rng.random(600) < likely)
+    return figures02.reliability({"as it is": likely, "overstated": np.sqrt(likely)}, rng.random(600) < likely)
 
 
 def the_leak():
     """Three pairs; bees in the source help with the clean bees a little, with the leaked ones a lot."""
     gain = {"no bee": (0.0, 0.0), "bee": (0.05, 0.2)}
-    return plots.leaked_and_clean(pd.DataFrame([
+    return figures02.leaked_and_clean(pd.DataFrame([
         {"seed": pair, "pretrained_with": source, "clean_bees": 0.6 + 0.03 * pair + clean,
          "leaked_bees": 0.65 - 0.02 * pair + leaked}
         for pair in range(3) for source, (clean, leaked) in gain.items()
@@ -208,14 +213,16 @@ FIGURES = {
     "differences_by_task": the_differences,
     "accuracy_against_examples": the_arrow,
     "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
-    "accuracies_at": lambda: plots.accuracies_at(runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
+    "accuracies_at": lambda: figures00.accuracies_at(runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
     "learning_curves": lambda: plots.learning_curves(live()),
     "learning_curves_seeds": lambda: plots.learning_curves(live(seeds=4), ["loss"]),
-    "seeds_as_dots": lambda: plots.seeds_as_dots(runs().query("per_class == 10"), "feature_extraction", "fine_tuning"),
+    "seeds_as_dots": lambda: figures00.seeds_as_dots(
+        runs().query("per_class == 10"), "feature_extraction", "fine_tuning"
+    ),
     "confusion_matrix": lambda: plots.confusion_matrix([[30, 5, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"]),
     "picture_grid": lambda: plots.picture_grid(pictures(7), [f"picture {k}" for k in range(7)], columns=4),
     "predictions": the_predictions,
-    "filters": lambda: plots.filters(*kernels()),
+    "filters": lambda: figures01.filters(*kernels()),
     "feature_maps": the_maps,
     "best_stages": the_stars,
     "borrowed_stages": the_borrowed,
@@ -224,5 +231,5 @@ FIGURES = {
     "dreams": the_dreams,
     "neighbours": the_neighbours,
     "similarity_maps": the_similarities,
-    "the_words": diagrams.the_words,
+    "the_words": diagram.the_words,
 }

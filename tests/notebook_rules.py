@@ -12,10 +12,10 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from course_utils.building import ANSI, SIZE_LIMIT, WIDGET, as_text
-from course_utils.exercises import declared
-from course_utils.handout import SOLUTION, local_links
-from course_utils.minutes import HEADING, count_words, visible_lines
+from course_utils.registry import declared
+from course_utils.tools.build import ANSI, SIZE_LIMIT, WIDGET, as_text
+from course_utils.tools.handout import SOLUTION, local_links
+from course_utils.tools.minutes import HEADING, count_words, visible_lines
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|var|private|opt|mnt)/\w|\b[A-Z]:\\\w")
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
@@ -31,8 +31,9 @@ MOST_FIGURES, LEAST_FIGURES = 5, 2
 CLAIMS = 3
 DESCRIPTION = 15  # words that say at least what a figure shows
 DESK_LINE = """\
-from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
-                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)"""
+from course_utils import (
+    check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
+    paired_difference, plots, quiz, recall, spot_check, widgets)"""
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from toys import digits_task, quick, small_net, state
 
+from course_utils import device
 from course_utils.errors import CourseError
 from course_utils.training import batches
 from course_utils.training.batches import Feed, batch_order, hold_out, load
@@ -136,5 +137,5 @@ def test_the_held_out_part_is_a_share_of_each_class():
 
 @pytest.mark.parametrize(("shape", "size"), [((900, 3, 32, 32), 256), ((9, 3, 224, 224), 10), ((9, 40), 256)])
 def test_large_pictures_go_through_in_smaller_parts(shape, size):
-    assert batches.chunk_size(torch.empty(shape, device="meta")) == size
-    assert batches.chunk_size(torch.empty(1, 3, 5000, 5000, device="meta")) == 1
+    assert device.chunk_size(torch.empty(shape, device="meta")) == size
+    assert device.chunk_size(torch.empty(1, 3, 5000, 5000, device="meta")) == 1

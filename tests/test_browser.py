@@ -5,8 +5,8 @@ import pytest
 from browser import SELECT, Lesson, find_browser, jupyterlab
 from playwright.sync_api import sync_playwright
 
-from course_utils.notebooks import ROOT
-from course_utils.workbook00 import QUESTIONS, SIGN
+from course_utils.lessons.lesson00.exercises import QUESTIONS, SIGN
+from course_utils.tools.run import ROOT
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
 RADIO, SLIDER = "input[type=radio]", ".widget-slider"

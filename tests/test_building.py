@@ -14,10 +14,10 @@ import pytest
 from nbformat import v4
 from PIL import Image
 
-from course_utils import building
 from course_utils.errors import CourseError
-from course_utils.kernels import Execution, execute
-from course_utils.notebooks import main
+from course_utils.tools import build as building
+from course_utils.tools.kernels import Execution, execute
+from course_utils.tools.run import main
 
 LESSON = '''# %% [markdown]
 # # A tiny lesson

@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 from toys import digits_task, small_net
 
-from course_utils import choosing, claim, load_results, paired_difference
-from course_utils.choosing import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
+from course_utils import claim, load_results, paired_difference
 from course_utils.errors import CourseError
 from course_utils.evidence.claims import mean_interval
 from course_utils.evidence.results import pack
+from course_utils.lessons.lesson02 import epoch_selection as choosing
+from course_utils.lessons.lesson02.figures import epochs
+from course_utils.lessons.lesson02.epoch_selection import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
 from course_utils.training.evaluation import evaluate
 
 
@@ -112,7 +114,7 @@ def test_the_lesson_quotes_what_is_stored():
 
 def test_the_wedge_says_its_means():
     table = choosing.reported(runs_of(by_luck()), [10, 76])
-    figure = choosing.chosen_epochs(table)
+    figure = epochs.chosen_epochs(table)
     rows = table.query("reported_on == @SAME and chosen_by == 76")
     assert f"76 {(rows['accuracy'] - rows['last']).mean():+.3f}" in figure.words
     assert "on other photographs" in said(figure) and "fine-tuning" in said(figure)
@@ -120,7 +122,7 @@ def test_the_wedge_says_its_means():
 
 def test_splits_and_folds_count_how_often_a_stage_is_the_best():
     scores = {"stem": np.array([[0.5, 0.9], [0.5, 0.5]]), "layer1": np.array([[0.8, 0.8], [0.7, 0.5]])}
-    figure = choosing.splits_and_folds(scores, {"stem": 0.4, "layer1": 0.6})
+    figure = epochs.splits_and_folds(scores, {"stem": 0.4, "layer1": 0.6})
     assert "stem\none split: 50%\n2 folds: 0%" in said(figure)
     assert "layer1\none split: 50%\n2 folds: 100%" in said(figure)
     dots = sorted(len(marks.get_offsets()) for marks in figure.axes[0].collections if len(marks.get_offsets()) > 1)
@@ -129,5 +131,5 @@ def test_splits_and_folds_count_how_often_a_stage_is_the_best():
 
 
 def test_equal_estimates_stand_beside_each_other():
-    shifts = choosing._swarm(np.array([0.9, 0.8, 0.9, 0.9]))
+    shifts = epochs._swarm(np.array([0.9, 0.8, 0.9, 0.9]))
     assert sorted(shifts[[0, 2, 3]]) == [-1, 0, 1] and shifts[1] == 0

@@ -7,7 +7,8 @@ from toys import same, small_net, state
 
 from course_utils.data.splits import Split, Task
 from course_utils.data.surfaces import PHOTOGRAPHS
-from course_utils.dissection import (
+from course_utils.errors import CourseError
+from course_utils.lessons.lesson01.dissection import (
     Patch,
     Scene,
     before_relu,
@@ -17,8 +18,7 @@ from course_utils.dissection import (
     receptive_field,
     scenes,
 )
-from course_utils.dreaming import dream
-from course_utils.errors import CourseError
+from course_utils.lessons.lesson01.feature_visualization import dream
 from course_utils.models.backbones import Model
 
 SIZES = {"stem": 7, "layer1": 15, "layer2": 27, "layer3": 51, "layer4": 99}

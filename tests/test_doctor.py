@@ -7,7 +7,7 @@ import types
 import pytest
 from launching import NO_SERVER, ROOT, finish, launch
 
-from course_utils import doctor
+from course_utils.tools import doctor
 
 
 def test_the_doctor_comes_before_any_set_up(course):

@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.evidence.claims import claim, mean_interval, paired_difference, times_fewer
+from course_utils.evidence.claims import claim, mean_interval, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
+from course_utils.lessons.lesson00.fewer import times_fewer
 
 
 def pairs(a, b, on="strategy", **more):

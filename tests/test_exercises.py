@@ -1,19 +1,22 @@
 """Exercises: what holds for those of every workbook, and how a check meets whatever a learner hands in."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
 import torch
 from mutants import mutants_of
 
-from course_utils import exercises
-from course_utils.attempts import difference, fingerprint, is_empty, run
-from course_utils.cards import LONGEST, STATES, Card, shorten
+from course_utils import registry
 from course_utils.errors import CourseError
-from course_utils.exercises import Exercise, Mistake, check, declared
+from course_utils.exercises.attempts import difference, fingerprint, is_empty, run
+from course_utils.exercises.cards import LONGEST, STATES, Card, shorten
+from course_utils.exercises.check import check
+from course_utils.exercises.declare import Exercise, Mistake
+from course_utils.registry import declared, lesson_numbers
 
-ALL = declared("EXERCISES")
+ALL = [exercise for number in lesson_numbers() for exercise in declared("EXERCISES", number)]
 FUNCTIONS = [exercise for exercise in ALL if callable(exercise.solution)]
 MISTAKES = [pytest.param(e, m, id=f"{e.name}-{n}") for e in ALL for n, m in enumerate(e.mistakes)]
 RANDOM_INPUTS = 300
@@ -26,7 +29,7 @@ def named(exercise) -> str:
 @pytest.fixture(autouse=True)
 def fresh_kernel(monkeypatch):
     """No tries yet."""
-    monkeypatch.setattr(exercises, "_TRIES", {})
+    monkeypatch.setattr(sys.modules[check.__module__], "_TRIES", {})
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def declare(monkeypatch):
     def declare(solution, *cases, **more):
         made = {"hints": ("one", "two", "three"), "mistakes": (), "can_do": "You can double."} | more
         exercise = Exercise("99-double", solution, cases=lambda: list(cases), **made)
-        monkeypatch.setattr(exercises, "find", lambda name, table: exercise)
+        monkeypatch.setattr(registry, "find", lambda name, table: exercise)
         return exercise
 
     return declare
@@ -166,7 +169,7 @@ def test_nothing_written_is_no_attempt(doubling, attempt):
     for _ in range(2):
         card = check("99-double", attempt)
         assert card.state == "Not attempted yet" and card.hint == "one"
-    assert not exercises._TRIES.get("99-double")
+    assert not sys.modules[check.__module__]._TRIES.get("99-double")
 
 
 def forgets(x):
@@ -219,8 +222,10 @@ def test_a_choice(declare):
 
 
 def test_unknown_names_are_answered_with_the_nearest():
-    for name in ("00-intervall", "interval", "77-interval", ""):
-        with pytest.raises(CourseError, match="00-interval"):
+    with pytest.raises(CourseError, match="'00-interval'"):
+        check("00-intervall", None)
+    for name in ("interval", "77-interval", ""):
+        with pytest.raises(CourseError, match="one of 00, 01"):
             check(name, None)
 
 

@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from course_utils.handout import main
-from course_utils.kernels import execute
-from course_utils.notebooks import ROOT, lessons
+from course_utils.tools.handout import main
+from course_utils.tools.kernels import execute
+from course_utils.tools.run import ROOT, lessons
 
 CARD = "../data/weights/the%20card.md"
 TEXT = (f"See [its card]({CARD}#limits), [the next lesson](01_next.ipynb#a), [a paper](https://example.org/x) and\n"
@@ -142,7 +142,7 @@ def test_a_broken_notebook_is_named(root, capsys):
     for path in NOTEBOOKS
 ])
 def test_a_copy_runs_wherever_it_lies(path, solutions, tmp_path):
-    words = [sys.executable, "-m", "course_utils.handout", str(tmp_path), *["--solutions"] * solutions]
+    words = [sys.executable, "-m", "course_utils.tools.handout", str(tmp_path), *["--solutions"] * solutions]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     copy = nbformat.read(tmp_path / path.name, as_version=4)
     assert execute(copy, tmp_path).failure is None

@@ -5,7 +5,7 @@ import pytest
 
 from course_utils.evidence.experiments import TUNING_SEEDS, load_results
 from course_utils.evidence.transfer_grid import LARGEST
-from course_utils.heads import PENALTIES, SOURCES, _pixels, heads, tuned_head
+from course_utils.lessons.lesson02.linear_heads import PENALTIES, SOURCES, _pixels, heads, tuned_head
 
 
 def test_raw_pixels_are_averaged_to_sixteen_a_side():

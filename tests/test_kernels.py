@@ -11,8 +11,8 @@ import psutil
 import pytest
 from nbformat import v4
 
-from course_utils.kernels import Execution, execute
-from course_utils.notebooks import ROOT, lessons, main, summary
+from course_utils.tools.kernels import Execution, execute
+from course_utils.tools.run import ROOT, lessons, main, summary
 
 
 def snapshot(folder):

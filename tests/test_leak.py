@@ -8,13 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils import leak, load_results, pretraining, tiny_imagenet
+from course_utils import load_results
 from course_utils.data.downloads import find_data
 from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.results import unpack
-from course_utils.leak_plots import leaked_and_clean
-from course_utils.notebooks import ROOT
+from course_utils.lessons.lesson02 import leakage as leak
+from course_utils.lessons.lesson02.figures import leaked_and_clean
+from course_utils.pretraining import recipe as pretraining
+from course_utils.pretraining import tiny_imagenet
+from course_utils.tools.run import ROOT
 
 needs_source = pytest.mark.skipif(
     find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"

@@ -9,9 +9,10 @@ import nbformat
 import pytest
 
 from course_utils.errors import CourseError
-from course_utils.evidence.claims import claim, paired_difference, times_fewer
+from course_utils.evidence.claims import claim, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.studies import TRYING
+from course_utils.lessons.lesson00.fewer import times_fewer
 from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent

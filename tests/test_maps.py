@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.offsetbox import AnnotationBbox
 
-from course_utils import maps
 from course_utils.errors import CourseError
+from course_utils.lessons.lesson02.figures import embeddings as maps
 
 CLASSES = ["brick", "cat", "rocket"]
 

@@ -3,9 +3,9 @@
 import jupytext
 import pytest
 
-from course_utils.building import as_text, build
 from course_utils.errors import CourseError
-from course_utils.minutes import write_minutes
+from course_utils.tools.build import as_text, build
+from course_utils.tools.minutes import write_minutes
 
 
 def timed(text, seconds=0.0):
@@ -63,7 +63,7 @@ def test_minutes_do_not_flip_with_the_run_time_but_follow_a_real_change():
     ("# %%\nx = 1\n", "one title"),
 ])
 def test_headings_that_cannot_be_timed_stop_a_build_before_it_runs(tmp_path, text, message, monkeypatch):
-    monkeypatch.setattr("course_utils.building.execute", None)
+    monkeypatch.setattr("course_utils.tools.build.execute", None)
     path = tmp_path / "notebooks" / "source" / "01_tiny.py"
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")

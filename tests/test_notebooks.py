@@ -14,8 +14,8 @@ import notebook_rules as rules
 import pytest
 from jupytext.cli import jupytext as jupytext_command
 
-from course_utils.building import tidy
-from course_utils.notebooks import ROOT, lessons, sources
+from course_utils.tools.build import tidy
+from course_utils.tools.run import ROOT, lessons, sources
 
 NOTEBOOKS = [path for paths in lessons().values() for path in paths]
 GOOD = f'''# %% [markdown]

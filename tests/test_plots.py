@@ -36,9 +36,15 @@ from figures import (
 )
 from PIL import Image
 
-from course_utils import diagrams, plots, style
+from course_utils import plots
 from course_utils.errors import CourseError
-from course_utils.evidence.claims import mean_interval, times_fewer
+from course_utils.evidence.claims import mean_interval
+from course_utils.lessons.lesson00 import diagram
+from course_utils.lessons.lesson00 import figures as figures00
+from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.lessons.lesson01 import figures as figures01
+from course_utils.lessons.lesson02 import figures as figures02
+from course_utils.plots import style
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = 3.0  # root mean square over all pixels and colours, of 255; a line that is missing makes 7 or more
@@ -87,8 +93,15 @@ def test_dark_figures_are_the_stored_ones():
     assert_like(the_neighbours(), "dark_neighbours")
 
 
+def drawn(room):
+    """The figures of a module or of a room whose names load on first use."""
+    for name in dir(room):
+        if hasattr(it := getattr(room, name), "__wrapped__"):
+            yield name, it
+
+
 def test_every_figure_is_tried_and_every_reference_used():
-    drawing = [*plots.__all__, *(name for name, it in vars(diagrams).items() if hasattr(it, "__wrapped__"))]
+    drawing = [name for room in (plots, diagram, figures00, figures01, figures02) for name, it in drawn(room)]
     assert [name for name in drawing if not any(known.startswith(name) for known in FIGURES)] == []
     stored = {path.stem for path in REFERENCES.iterdir()}
     assert stored == {*FIGURES, "dark_accuracy_against_examples_controls", "dark_neighbours"}
@@ -135,13 +148,13 @@ def test_the_arrow_carries_the_measured_factor():
 
 def test_no_arrow_where_the_lines_do_not_meet():
     fewer = times_fewer(runs(), "from_scratch", "feature_extraction")
-    figure = plots.accuracy_against_examples(runs(), {"from_scratch": "a", "feature_extraction": "b"}, fewer)
+    figure = figures00.accuracy_against_examples(runs(), {"from_scratch": "a", "feature_extraction": "b"}, fewer)
     assert "times fewer" not in words(figure) + figure.words
     assert "a lies above b at 0 of 5 sizes" in figure.words
 
 
 def test_intervals_are_drawn_and_right():
-    figure = plots.accuracy_against_examples(runs(), {"fine_tuning": "fine-tuning"})
+    figure = figures00.accuracy_against_examples(runs(), {"fine_tuning": "fine-tuning"})
     (bars,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
     at_ten = runs().query("strategy == 'fine_tuning' and per_class == 10")["accuracy"]
     half = 2.262157 * at_ten.std() / np.sqrt(10)  # Student's t for nine degrees of freedom
@@ -154,12 +167,12 @@ def band(figure):
 
 
 def test_the_band_reaches_from_the_lowest_to_the_highest_mean_of_the_controls():
-    low, high = band(plots.accuracy_against_examples(runs(), ARMS, controls=controls()))
+    low, high = band(figures00.accuracy_against_examples(runs(), ARMS, controls=controls()))
     assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and high == pytest.approx([0.5545, 0.5745, 0.5745])
 
 
 def test_chance_becomes_part_of_the_band():
-    figure = plots.accuracy_against_examples(runs(), ARMS, controls=controls(), chance=0.6)
+    figure = figures00.accuracy_against_examples(runs(), ARMS, controls=controls(), chance=0.6)
     low, high = band(figure)
     assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and set(high) == {0.6}
     assert "no transfer" in words(figure) and "larger class" not in words(figure)
@@ -167,14 +180,14 @@ def test_chance_becomes_part_of_the_band():
 
 
 def test_nothing_but_the_dots_moves_from_size_to_size():
-    few, many = (plots.accuracies_at(runs(), n, ARMS) for n in (2, 40))
+    few, many = (figures00.accuracies_at(runs(), n, ARMS) for n in (2, 40))
     for get in ("get_xlim", "get_ylim", "get_position"):
         assert np.array_equal(*(np.asarray(getattr(figure.axes[0], get)()) for figure in (few, many)))
     assert style.png(few) != style.png(many) and "40 examples of each class" in words(many)
 
 
 def test_dots_and_words_say_the_mean_and_its_interval():
-    figure = plots.accuracies_at(runs(), 10, ARMS)
+    figure = figures00.accuracies_at(runs(), 10, ARMS)
     values = runs().query("strategy == 'from_scratch' and per_class == 10")["accuracy"]
     mean, low, high, _ = mean_interval(values)
     assert f"from scratch {mean:.2f} (10 seeds, 95 % interval {low:.2f} to {high:.2f})" in figure.words
@@ -184,12 +197,12 @@ def test_dots_and_words_say_the_mean_and_its_interval():
 
 def test_an_arm_that_has_no_runs_at_a_size_leaves_its_row_empty():
     table = runs().query("strategy == 'from_scratch' or per_class != 10")
-    assert plots.accuracies_at(table, 10, ARMS).words.count("seeds") == 1
+    assert figures00.accuracies_at(table, 10, ARMS).words.count("seeds") == 1
 
 
 def test_a_size_that_was_not_measured_is_an_error():
     with pytest.raises(CourseError, match="No run has 7 examples of each class; there are runs with 2, 5, 10, 20, 40"):
-        plots.accuracies_at(runs(), 7, ARMS)
+        figures00.accuracies_at(runs(), 7, ARMS)
 
 
 def test_learning_curves_show_the_mean_of_ten_updates_and_the_interval_over_seeds():
@@ -259,14 +272,14 @@ def test_filters_tell_smooth_kernels_from_noise():
 
 
 def test_filters_take_the_weights_of_a_network():
-    assert "8 kernels of 3 x 3" in plots.filters(torch.nn.Conv2d(3, 8, 3).weight).words
+    assert "8 kernels of 3 x 3" in figures01.filters(torch.nn.Conv2d(3, 8, 3).weight).words
     with pytest.raises(CourseError, match="O x 3 x H x W; these are 8 x 4 x 3 x 3"):
-        plots.filters(torch.nn.Conv2d(4, 8, 3).weight)
+        figures01.filters(torch.nn.Conv2d(4, 8, 3).weight)
 
 
 def test_the_strongest_channels_come_first():
     maps = np.zeros((6, 4, 4)) + np.array([3, 9, 1, 7, 0, 5])[:, None, None]
-    figure = plots.feature_maps(pictures(1)[0], maps, "layer2", count=4)
+    figure = figures01.feature_maps(pictures(1)[0], maps, "layer2", count=4)
     assert "channels 1, 3, 5, 0, with means from 9.00 to 3.00" in figure.words and "4 of the 6 maps" in figure.words
 
 
@@ -333,14 +346,15 @@ def test_a_star_stands_where_the_images_apart_say_and_not_on_the_best_test_accur
     assert figure.words.count("layer2 (0") == 2 and figure.words.count("layer1 (0") == 2
     table = probed()
     table.loc[table["stage"] == "stem", "apart"] = 1.0
-    assert "layer" not in plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5}).words
+    figure = figures01.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
+    assert "layer" not in figure.words
 
 
 def test_a_star_is_hollow_where_no_stage_is_clearly_better():
     table = probed()
     noise = np.random.default_rng(5).normal(0, 0.1, len(table))
     table["apart"] = np.where(table["per_class"] == 2, 0.5 + noise, table["apart"])
-    figure = plots.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
+    figure = figures01.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
     assert figure.words.count("not clear") == 1 and "with 20 of each, layer2 (0.7" in figure.words
 
 
@@ -366,23 +380,23 @@ def test_similarity_maps_name_networks_and_say_the_values():
     assert "One pair: the same stages have stem 1.0, layer1 1.0, layer2 1.0; least alike" in figure.words
     assert "Another: " in figure.words and "least alike are stem and layer2 with .00." in figure.words
     negative = pd.DataFrame([[-0.31]], ["stem"], ["layer4"])
-    assert "least alike are stem and layer4 with −.31" in plots.similarity_maps({"x": negative}).words
-    assert "the same stages" not in plots.similarity_maps({"x": negative}).words
+    assert "least alike are stem and layer4 with −.31" in figures01.similarity_maps({"x": negative}).words
+    assert "the same stages" not in figures01.similarity_maps({"x": negative}).words
 
 
 @pytest.mark.parametrize("maps", [{}, {"x": np.eye(3)}])
 def test_similarity_maps_of_what_is_no_table_are_an_error(maps):
     with pytest.raises(CourseError, match="title -> a table of pandas"):
-        plots.similarity_maps(maps)
+        figures01.similarity_maps(maps)
 
 
 def test_the_drawing_has_the_six_words():
-    said = words(diagrams.the_words()).lower()
+    said = words(diagram.the_words()).lower()
     assert all(word in said for word in ("source", "target", "domain", "task", "backbone", "head"))
 
 
 def test_two_drawings_in_one_figure_speak_one_after_the_other():
     figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
-    plots.accuracies_at(runs(), 2, ARMS, ax=axes[0])
-    assert plots.accuracies_at(runs(), 40, ARMS, ax=axes[1]) is figure
+    figures00.accuracies_at(runs(), 2, ARMS, ax=axes[0])
+    assert figures00.accuracies_at(runs(), 40, ARMS, ax=axes[1]) is figure
     assert "with 2 examples" in figure.words and "with 40 examples" in figure.words and not plt.get_fignums()

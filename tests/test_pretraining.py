@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils import pretraining, tiny_imagenet
 from course_utils.data.downloads import find_data
 from course_utils.data.images import matches, thumbnails
 from course_utils.data.tasks import all_task_images
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS
+from course_utils.pretraining import recipe as pretraining
+from course_utils.pretraining import tiny_imagenet
 
 needs_source = pytest.mark.skipif(
     find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"

@@ -5,13 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils import load_model, load_results, paired_difference, probing, yosinski
+from course_utils import load_model, load_results, paired_difference
 from course_utils.data.tasks import Split, Task
 from course_utils.errors import CourseError
 from course_utils.evidence.transfer_grid import STAGES
-from course_utils.notebooks import ROOT
-from course_utils.probing import APART, SIZES
-from course_utils.stages import as_seen, photograph_of
+from course_utils.lessons.lesson01 import probes as probing
+from course_utils.lessons.lesson01 import yosinski
+from course_utils.lessons.lesson01.probes import APART, SIZES
+from course_utils.lessons.lesson01.views import as_seen, photograph_of
+from course_utils.tools.run import ROOT
 from course_utils.training.evaluation import inference
 
 
@@ -100,7 +102,7 @@ def small_halves(monkeypatch):
 
     monkeypatch.setattr(yosinski, "half", half)
     monkeypatch.setattr(yosinski, "EPOCHS", 1)
-    monkeypatch.setattr(yosinski, "tuned_rate", lambda: 1e-2)
+    monkeypatch.setattr(yosinski, "tuned", lambda *_: 1e-2)
     source = load_model("photonet", 50, pretrained=False, seed=7)
     source.has_statistics = True
     monkeypatch.setattr(yosinski, "base", lambda pair, name: source)

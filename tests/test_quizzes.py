@@ -7,13 +7,13 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from nbformat import v4
 
-from course_utils import quizzes
-from course_utils.building import WIDGET, tidy
 from course_utils.errors import CourseError
-from course_utils.exercises import declared
-from course_utils.quizzes import ANSWERS, HOW, LETTERS, Option, Question, Quiz, quiz, recall
+from course_utils.exercises import quizzes
+from course_utils.exercises.quizzes import ANSWERS, HOW, LETTERS, Option, Question, Quiz, quiz, recall
+from course_utils.registry import declared, lesson_numbers
+from course_utils.tools.build import WIDGET, tidy
 
-ALL = declared("QUESTIONS")
+ALL = [question for number in lesson_numbers() for question in declared("QUESTIONS", number)]
 ASKED = [question for question in ALL if question.right]
 PREDICTED = [question for question in ALL if not question.right]
 LIMIT = 50  # words of a question with its options; it is answered in a minute

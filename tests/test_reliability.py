@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from course_utils.errors import CourseError
-from course_utils.reliability import BINS, _bins, reliability
+from course_utils.lessons.lesson02.figures.calibration import BINS, _bins, reliability
 from course_utils.training.evaluation import calibration_error
 
 

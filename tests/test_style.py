@@ -8,10 +8,10 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
-from course_utils import style
-from course_utils.contrast import contrast, readable
 from course_utils.errors import CourseError
 from course_utils.evidence.transfer_grid import CONTROLS, METHODS
+from course_utils.plots import style
+from course_utils.plots.contrast import contrast, readable
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from course_utils.data.letters import SEEN_FONTS, UNSEEN_FONTS
 from course_utils.data.tasks import load_task
-from course_utils.turning import turned_letters
+from course_utils.lessons.lesson02.rotated_letters import turned_letters
 
 
 def test_the_pictures_are_those_of_the_task():

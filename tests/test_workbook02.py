@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_utils.workbook02 import _tried, freeze
-from course_utils.workbook02_copies import copies, planted
+from course_utils.lessons.lesson02.exercises.copies import copies, planted
+from course_utils.lessons.lesson02.exercises.core import _tried, freeze
 
 
 def test_two_copies_of_each_kind_are_planted_and_nothing_else_is_alike():

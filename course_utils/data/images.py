@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    import torch
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 _FLAT = 1.5  # grey levels; a thumbnail with a smaller standard deviation shows nothing to compare
@@ -114,3 +117,18 @@ def matches(
         if limit is not None and len(found) > limit:
             break
     return found
+
+
+def resize(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Pictures, N x 3 x H x W, as float32 at `size` px, smoothed first so that fine detail does not alias."""
+    from torch.nn.functional import interpolate  # torch takes seconds to load, and other pictures do not need it
+
+    return interpolate(x.float(), (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def smaller(x: np.ndarray, size: int) -> np.ndarray:
+    """Pictures, uint8 N x 3 x H x W, at `size` px."""
+    import torch
+
+    parts = torch.from_numpy(x).split(1000)
+    return torch.cat([resize(part, size).round().clamp(0, 255).to(torch.uint8) for part in parts]).numpy()

@@ -5,7 +5,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -13,10 +14,12 @@ import pandas as pd
 from scipy import stats
 from tqdm.auto import tqdm
 
+from course_utils import registry
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.evidence import results as storage
+from course_utils.evidence import results
 
 CHEAP = 2  # seconds of a run that a lesson may do again
+HITS = ("accuracy", "correct")  # what a run measures that also keeps which test items were right
 TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
 
 
@@ -25,7 +28,8 @@ class Study(NamedTuple):
 
     `function(seed, **setting)` does one run and returns a dict of results, `accuracy` among them. All settings
     of the `grid` name the same things. Raise `version` when the set-up changes: rows of another one are stale.
-    `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first.
+    `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first;
+    `measures` are the results of a run, in the order of the columns.
     """
 
     function: Callable[..., dict]
@@ -34,6 +38,7 @@ class Study(NamedTuple):
     minutes: float
     version: int = 1
     needs: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ("accuracy",)
 
 
 class SpotCheck(NamedTuple):
@@ -93,15 +98,15 @@ def run_grid(
     Returns:
         One row a run, sorted: the setting, the seed, the results, seconds, and what they were made with.
     """
-    rows = storage.usable(name, version)
+    rows = results.usable(name, version)
     missing = _missing(rows, grid, seeds)
     if missing:
-        writer, marks = storage.Writer(name, rows), storage.marks(version)
+        writer, marks = results.Writer(name, rows), results.marks(version)
         work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
         finished = work(joblib.delayed(_one)(function, run) for run in missing)
         for row in tqdm(finished, total=len(missing), desc=name):
             writer.add({**row, **marks})
-    return storage.read(name)
+    return results.read(name)
 
 
 def run_study(study: Study, name: str) -> pd.DataFrame:
@@ -111,22 +116,30 @@ def run_study(study: Study, name: str) -> pd.DataFrame:
 
 def missing_runs(study: Study, name: str) -> list[dict]:
     """The runs of a study that are not stored, or only in another version or with other weights."""
-    return _missing(storage.usable(name, study.version), study.grid, study.seeds)
+    return _missing(results.usable(name, study.version), study.grid, study.seeds)
 
 
 def load_results(name: str) -> pd.DataFrame:
     """The stored rows of an experiment, sorted.
 
     Raises:
-        CourseError: nothing is stored under that name, or rows of another version than the declared one.
+        CourseError: nothing is stored under that name.
     """
-    table, study = storage.read(name), _studies().get(name)
-    if study and set(table["version"]) != {study.version}:
-        raise CourseError(
-            f"data/results/{name}.csv holds version {sorted(set(table['version']))}, "
-            f"and version {study.version} is needed.\n{storage.remedy(name)}"
-        )
-    return table
+    return results.read(name)
+
+
+@cache
+def tuned(name: str, *wanted: str, **arm: object) -> Any:
+    """The value of the column `wanted` (values, where there are several) with the best mean accuracy.
+
+    Args:
+        name: a stored experiment in which settings were tried on tuning seeds.
+        arm: column -> the value that its rows have, or a tuple of several.
+    """
+    rows = load_results(name)
+    for column, value in arm.items():
+        rows = rows[rows[column].isin(value if isinstance(value, tuple) else (value,))]
+    return rows.groupby(list(wanted))["accuracy"].mean().idxmax()
 
 
 def spot_check(name: str) -> SpotCheck:
@@ -139,9 +152,7 @@ def spot_check(name: str) -> SpotCheck:
     Raises:
         CourseError: no such study, or no setting with five seeds or more whose accuracies differ.
     """
-    if name not in _studies():
-        raise CourseError(f"There is no experiment {name!r}; there is {', '.join(_studies())}.")
-    study, table = _studies()[name], load_results(name)
+    study, table = registry.study(name), load_results(name)
     keys = list(study.grid[0])
     groups = table.groupby(keys)["accuracy"]
     spread = groups.transform("std")
@@ -165,12 +176,6 @@ def _prediction_interval(values: pd.Series) -> tuple[float, float]:
     n = len(values)
     half = stats.t.ppf(0.995, n - 1) * values.std() * np.sqrt(1 + 1 / n)
     return float(values.mean() - half), float(values.mean() + half)
-
-
-def _studies() -> dict[str, Study]:
-    from course_utils.evidence.studies import STUDIES  # which are declared with this module's `Study`
-
-    return STUDIES
 
 
 def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list[dict]:

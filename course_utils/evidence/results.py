@@ -16,10 +16,6 @@ from course_utils import ROOT
 from course_utils.errors import CourseError
 
 RESULTS = ROOT / "data" / "results"
-MEASURED = (  # not settings
-    "accuracy", "apart", "distance", "seconds", "correct", "commit", "machine", "torch", "weights", "version",
-    "leaked_bees", "clean_bees", "ants", "copies",
-)  # fmt: skip
 
 
 def path_of(name: str) -> Path:
@@ -44,10 +40,15 @@ def read(name: str) -> pd.DataFrame:
         known = ", ".join(sorted(p.stem for p in RESULTS.glob("*.csv"))) or "nothing yet"
         raise CourseError(f"No stored results {name!r}; there is {known}.\n{remedy(name)}")
     table = pd.read_csv(path_of(name))
-    settings = [column for column in table.columns if column not in MEASURED]
-    table = table.sort_values(settings, kind="stable", ignore_index=True)
+    table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
+
+
+def settings_of(table: pd.DataFrame) -> list[str]:
+    """What was varied in stored rows: the columns up to `seed`, which is the last of them."""
+    columns = list(table.columns)
+    return columns[: columns.index("seed") + 1]
 
 
 def remedy(name: str) -> str:

@@ -1,9 +1,9 @@
 """The shared grid, `transfer`: four tasks, four sizes, every way to transfer and every control."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from course_utils.data.tasks import Task, load_task, pool_task
-from course_utils.evidence.experiments import grid_of, load_results
+from course_utils.evidence.experiments import grid_of, tuned
 from course_utils.evidence.results import pack
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model, raw_pixels, truncate
@@ -59,12 +59,9 @@ def transfer_tuning(seed: int, task: str, strategy: str, stage: str, steps: int,
     return {"accuracy": round(_score(within, strategy, stage, steps, lr, seed).accuracy, 4)}
 
 
-@cache
 def tuned_rate(task: str, strategy: str, stage: str, steps: int) -> float:
     """The rate of an arm on a task: the best mean accuracy over the tuning seeds and sizes."""
-    arm = "task == @task and strategy == @strategy and stage == @stage and steps == @steps"
-    runs = load_results("transfer_tuning").query(arm)
-    return float(runs.groupby("lr")["accuracy"].mean().idxmax())
+    return tuned("transfer_tuning", "lr", task=task, strategy=strategy, stage=stage, steps=steps)
 
 
 def transfer_grid() -> list[dict]:

@@ -14,8 +14,9 @@
 # </details>
 
 # %%
-from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
-                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
+from course_utils import (
+    check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
+    paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %% [markdown]
 # ## The words · 1 min
@@ -29,7 +30,9 @@ from course_utils import (check, claim, describe, diagrams, evaluate, extract, f
 # - **Transfer learning** trains a backbone on the source, then uses it for the target with a new head.
 
 # %%
-diagrams.the_words()
+from course_utils.lessons.lesson00 import diagram, figures, times_fewer, tuned_rate
+
+diagram.the_words()
 
 # %% [markdown]
 # The backbone travels, the head stays behind: the source's head names 199 things, none of which is an ant or a bee.
@@ -71,7 +74,6 @@ quiz("00-fewer")
 # over many more seeds may well lie. More on them below.
 
 # %%
-from course_utils.evidence.claims import times_fewer
 
 runs = load_results("lesson00")
 curves = runs[runs.steps == 100]
@@ -82,7 +84,7 @@ no_transfer = load_results("transfer").query(
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
-plots.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
+figures.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -106,7 +108,7 @@ recall("00-fewer", "C" if fewer.examples < 10 else "B" if fewer.examples <= 40 e
 
 # %%
 sizes = sorted(curves.per_class.unique().tolist())
-widgets.slider(lambda n: plots.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
+widgets.slider(lambda n: figures.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -153,7 +155,6 @@ spot_check("lesson00")
 
 # %%
 import pandas as pd
-from course_utils.evidence.studies import tuned_rate
 
 finish = {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
@@ -175,7 +176,7 @@ pd.DataFrame(finish).T.round(2)
 
 # %%
 race = load_results("lesson00_race")
-plots.seeds_as_dots(race, "feature_extraction", "fine_tuning")
+figures.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -195,7 +196,7 @@ plots.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 # `.mean`, `.low` and `.high`. Run the cell as often as you like; a wrong answer gets a hint.
 
 # %%
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence import mean_interval
 
 def who_is_better(differences):
     ...  # your code

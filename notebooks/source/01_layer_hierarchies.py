@@ -14,8 +14,9 @@
 # </details>
 
 # %%
-from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
-                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
+from course_utils import (
+    check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
+    paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %%
 TASK = "digits"  # or the path of a folder of pictures, with a folder for each class
@@ -37,7 +38,9 @@ model.stages["stem"]
 # at red, green and blue. Beside them is the untrained **twin**: the same network with random weights.
 
 # %%
-plots.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
+from course_utils.lessons.lesson01 import figures, views
+
+figures.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -54,11 +57,10 @@ plots.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
 # stage to stage.
 
 # %%
-from course_utils.stages import as_seen, photograph_of
 
-photograph = photograph_of(PHOTOGRAPH)
+photograph = views.photograph_of(PHOTOGRAPH)
 maps = {stage: extract(model, photograph[None], stage, pooled=False)[0] for stage in model.stages}
-widgets.slider(lambda stage: plots.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
+widgets.slider(lambda stage: figures.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -77,8 +79,8 @@ widgets.slider(lambda stage: plots.feature_maps(photograph, maps[stage], stage),
 # the outlines), **3** how bright a panel is? Answer with both: five letters and a number.
 
 # %%
-other = photograph_of(1)
-plots.panels(as_seen(model, other))
+other = views.photograph_of(1)
+figures.panels(views.as_seen(model, other))
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -128,13 +130,13 @@ distance.sort_values().round(1).to_frame().T
 names = {"ants_bees": "ants and bees", "letters": "letters", "digits": "digits"}
 titles = {task: f"{name} · distance {distance[task]:.1f}" for task, name in names.items()}
 pictures = {"ants_bees": photograph} | {task: load_task(task, per_class=1).train.x[4] for task in ("letters", "digits")}
-views = {task: as_seen(model, pictures[task]) for task in names}
+seen = {task: views.as_seen(model, pictures[task]) for task in names}
 runs = load_results("probes")
 whole = runs[runs.dimensions == 0]
 
 # %%
 chance = {"ants_bees": 83 / 153, "letters": 1 / 26, "digits": 0.1}
-plots.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], views, chance)
+figures.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], seen, chance)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>

@@ -11,8 +11,9 @@
 # </details>
 
 # %%
-from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
-                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
+from course_utils import (
+    check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
+    paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %% [markdown]
 # ## What excites a channel · 3 min
@@ -24,7 +25,7 @@ from course_utils import (check, claim, describe, diagrams, evaluate, extract, f
 # the whole piece lies in the picture, because the edge of a picture is an edge too. A place comes only once.
 
 # %%
-from course_utils import dissection
+from course_utils.lessons.lesson01 import dissection, figures
 
 model = load_model("photonet")
 task = load_task("ants_bees", image_size=128, fallback="textures")
@@ -47,7 +48,7 @@ middles = task.train.x[:64, :, 32:96, 32:96]
 def draw(channel):
     rows = {stage: (field, dissection.effective_field(model, middles, stage, channel), patches[stage][channel])
             for stage, field in fields.items()}
-    return plots.exciting_patches(rows, channel)
+    return figures.exciting_patches(rows, channel)
 
 widgets.slider(draw, CHANNELS, "channel")
 
@@ -114,13 +115,13 @@ check("01-field", receptive_field)
 # four.
 
 # %%
-from course_utils import dreaming
+from course_utils.lessons.lesson01 import feature_visualization, figures
 
 task = load_task("ants_bees", fallback="textures")
 trained, untrained = load_model("photonet"), load_model("photonet", pretrained=False)
 extract(untrained, task.train.x)  # an untrained network gets its batch-norm statistics from these pictures
-dreams = [{stage: dreaming.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
-plots.dreams(*dreams)
+dreams = [{stage: feature_visualization.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
+figures.dreams(*dreams)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -249,6 +250,8 @@ for name, (strategy, seed) in runs.items():
 
 
 # %%
+from course_utils.lessons.lesson01 import figures
+
 def stage_by_stage(a, b, names):
     rows, columns = extract(a, pictures, "all"), extract(b, pictures, "all")
     table = pd.DataFrame({there: {here: cka(rows[here], columns[there]) for here in rows} for there in columns})
@@ -260,7 +263,7 @@ maps = {
     "Two seeds, from scratch": stage_by_stage(networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
     "Before and after fine-tuning": stage_by_stage(photonet, networks["after"], ("before", "after")),
 }
-plots.similarity_maps(maps)
+figures.similarity_maps(maps)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -424,8 +427,10 @@ check("01-hook", output_of)
 # control: its first stages stay as they were drawn. With a + we tried one, three and five stages.
 
 # %%
+from course_utils.lessons.lesson01 import figures
+
 alone = load_results("yosinski_base").query("half_of == 'B'").accuracy
-plots.borrowed_stages(load_results("yosinski"), alone)
+figures.borrowed_stages(load_results("yosinski"), alone)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>

@@ -12,8 +12,9 @@
 # </details>
 
 # %%
-from course_utils import (check, claim, describe, diagrams, evaluate, extract, fit, load_model, load_results,
-                          load_task, paired_difference, plots, quiz, recall, spot_check, widgets)
+from course_utils import (
+    check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
+    paired_difference, plots, quiz, recall, spot_check, widgets)
 
 # %%
 import os
@@ -53,6 +54,7 @@ for way, hits in right.items():
 
 # %%
 import numpy as np
+from course_utils.lessons.lesson02 import figures
 
 counts = np.stack([hits.sum(axis=1) for hits in right.values()], axis=1)  # of five, a column a row of the figure
 distance = abs(counts - counts.mean(axis=0)).sum(axis=1)
@@ -64,7 +66,7 @@ chance = (np.bincount(task.train.y)[task.test.y] / len(task.train)).mean()
 def show(n):
     rows = {way: (task.train.x[found[n]], names[task.train.y[found[n]]], right[way].mean())
             for way, found in nearest.items()}
-    return plots.neighbours(task.test.x[n], names[task.test.y[n]], rows, chance)
+    return figures.neighbours(task.test.x[n], names[task.test.y[n]], rows, chance)
 
 widgets.slider(show, [typical, *range(0, len(task.test), len(task.test) // 12)], "test photograph")
 
@@ -377,9 +379,9 @@ check("02-copies", copies)
 # Our own task, by the package's faster version on grey thumbnails:
 
 # %%
-from course_utils import pictures
+from course_utils.data import images
 
-found = pictures.matches(pictures.thumbnails(task.test.x), pictures.thumbnails(task.train.x))
+found = images.matches(images.thumbnails(task.test.x), images.thumbnails(task.train.x))
 print(f"{len(found)} of {len(task.test)} test pictures have a copy among the training pictures")
 
 # %% [markdown]

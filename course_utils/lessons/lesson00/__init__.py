@@ -1,0 +1,7 @@
+"""Lesson 00, start here: how many photographs do you need?"""
+
+from course_utils import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    "diagram": ("diagram",), "figures": ("figures",), "fewer": ("times_fewer",), "studies": ("tuned_rate",),
+})  # fmt: skip

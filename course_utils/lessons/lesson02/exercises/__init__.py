@@ -1,0 +1,6 @@
+"""Lesson 02's exercises, quizzes and predictions: the core's, and those of its lab."""
+
+from course_utils.lessons.lesson02.exercises import core, lab
+
+EXERCISES = [*core.EXERCISES, *lab.EXERCISES]
+QUESTIONS = core.QUESTIONS

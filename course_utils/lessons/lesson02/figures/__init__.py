@@ -1,0 +1,11 @@
+"""The figures of lesson 02, one function a figure."""
+
+from course_utils import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    "calibration": ("reliability",),
+    "embeddings": ("picture_maps",),
+    "epochs": ("chosen_epochs", "splits_and_folds"),
+    "leakage": ("leaked_and_clean",),
+    "nearest": ("neighbours",),
+})  # fmt: skip

@@ -1,0 +1,1 @@
+"""How PhotoNet was made: the recipe, its data, and the card that says what came of it."""

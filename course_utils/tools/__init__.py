@@ -1,0 +1,1 @@
+"""The commands behind `python3 -m course_utils`: run, build, handout, recompute, doctor."""
