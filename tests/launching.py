@@ -82,10 +82,10 @@ def index():
 def course(tmp_path):
     """A fresh clone of the launcher, with a few small packages to install in place of the course's own."""
     course = tmp_path / "a course"  # people do have spaces in their paths
-    (course / "course_utils").mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "doctor.py", "errors.py"):
-        shutil.copy(ROOT / "course_utils" / name, course / "course_utils")
-    (course / "course_utils" / "notebooks.py").write_text(TOLD)
+    (course / "course_utils" / "tools").mkdir(parents=True)
+    for name in ("__init__.py", "__main__.py", "errors.py", "tools/__init__.py", "tools/doctor.py"):
+        shutil.copy(ROOT / "course_utils" / name, course / "course_utils" / name)
+    (course / "course_utils" / "tools" / "run.py").write_text(TOLD)
     (course / "requirements.txt").write_text(PINS)
     (course / "tests").mkdir()
     (course / "tests" / "requirements.txt").write_text("pytest==1.0\n")

@@ -33,7 +33,7 @@ DESCRIPTION = 15  # words that say at least what a figure shows
 DESK_LINE = """\
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)"""
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)"""
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
 
 

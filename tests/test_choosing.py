@@ -11,8 +11,8 @@ from course_utils.errors import CourseError
 from course_utils.evidence.claims import mean_interval
 from course_utils.evidence.results import pack
 from course_utils.lessons.lesson02 import epoch_selection as choosing
-from course_utils.lessons.lesson02.figures import epochs
 from course_utils.lessons.lesson02.epoch_selection import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
+from course_utils.lessons.lesson02.figures import epochs
 from course_utils.training.evaluation import evaluate
 
 

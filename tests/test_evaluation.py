@@ -8,10 +8,9 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from toys import digits_task, quick, same, small_net, state
 
-from course_utils.device import CHUNK
 from course_utils.data.splits import Split
+from course_utils.device import CHUNK
 from course_utils.errors import CourseError
-from course_utils.training import batches
 from course_utils.training.evaluation import calibration_error, evaluate, score_from
 
 

@@ -34,13 +34,13 @@ def add(root, name, *cells):
 
 def test_run_reports_each_notebook_and_writes_nothing(course, capsys):
     add(course, "01_fine", "from pathlib import Path\nassert Path('01_fine.ipynb').exists()")
-    add(course, "01_fine_lab", "x = 1", "# divide\nx / 0", "print('never')")
+    add(course, "01_lab", "x = 1", "# divide\nx / 0", "print('never')")
     (course / "notebooks" / "02_merge.ipynb").write_text("<<<<<<< HEAD", encoding="utf-8")
     before = snapshot(course)
     assert main(["run"], course) == 1
     fine, lab, where, why, merge, *what = capsys.readouterr().out.splitlines()
     assert fine.startswith("01_fine ") and fine.endswith("ok")
-    assert lab.startswith("01_fine_lab ") and lab.endswith("FAILED")
+    assert lab.startswith("01_lab ") and lab.endswith("FAILED")
     assert (where, why) == ("    cell 2 of 3: # divide", "    ZeroDivisionError: division by zero")
     assert merge.startswith("02_merge ") and "not a notebook" in "".join(what)
     assert snapshot(course) == before
@@ -67,12 +67,12 @@ def test_a_course_without_lessons_says_so(course, capsys):
 
 
 def test_lessons_are_grouped_by_number_and_checkpoints_are_no_lessons(course):
-    for name in ("02_b", "01_a_lab", "01_a", "notes"):
+    for name in ("02_b", "01_lab", "01_topic", "notes"):
         add(course, name)
     (course / "notebooks" / ".ipynb_checkpoints").mkdir()
     add(course, ".ipynb_checkpoints/03_c")
     found = {number: [path.stem for path in paths] for number, paths in lessons(course).items()}
-    assert found == {"01": ["01_a", "01_a_lab"], "02": ["02_b"]}
+    assert found == {"01": ["01_topic", "01_lab"], "02": ["02_b"]}
 
 
 def test_over_budget_is_shown():

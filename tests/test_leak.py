@@ -101,7 +101,7 @@ def test_stored_rows_are_whole_and_the_lab_quotes_them():
     total = (70 * runs.ants + 25 * runs.leaked_bees + 58 * runs.clean_bees) / 153
     assert np.allclose(total, runs.accuracy, atol=2e-4)
     assert leaked_and_clean(runs).words.count(" to ") == 1 + 2 * len(leak.PAIRS)
-    lab = ROOT / "notebooks" / "source" / "02_feature_extraction_lab.py"
+    lab = ROOT / "notebooks" / "source" / "02_lab.py"
     assert "25 of the 83" in " ".join(lab.read_text(encoding="utf-8").replace("\n# ", " ").split())
 
 

@@ -12,6 +12,7 @@ from course_utils.errors import CourseError
 from course_utils.evidence.claims import claim, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.studies import TRYING
+from course_utils.lessons import lesson00
 from course_utils.lessons.lesson00.fewer import times_fewer
 from course_utils.training.strategies import DEFAULTS
 
@@ -39,7 +40,7 @@ def claim_cells():
 
 def test_the_primary_claim_holds_in_the_stored_rows(claim_cells, monkeypatch):
     monkeypatch.setenv("COURSE_STRICT", "1")
-    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim}
+    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim, "lesson00": lesson00}
     exec(claim_cells[0], shell)
     made = eval(compile(ast.Expression(_run_all_but_last(claim_cells[1], shell)), "claim", "eval"), shell)
     assert made.verdict == "holds"
@@ -47,7 +48,7 @@ def test_the_primary_claim_holds_in_the_stored_rows(claim_cells, monkeypatch):
 
 def test_a_build_stops_when_the_rows_no_longer_bear_the_claim_out(claim_cells, monkeypatch):
     monkeypatch.setenv("COURSE_STRICT", "1")
-    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim}
+    shell = {"load_results": load_results, "paired_difference": paired_difference, "claim": claim, "lesson00": lesson00}
     exec(claim_cells[0], shell)
     transfers = shell["runs"].strategy == "feature_extraction"
     shell["runs"].loc[transfers, "accuracy"] -= 0.1

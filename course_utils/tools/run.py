@@ -30,7 +30,7 @@ def sources(root: Path = ROOT) -> dict[str, list[Path]]:
 
 def _by_number(paths: Iterable[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for path in sorted(paths, key=lambda path: path.stem):
+    for path in sorted(paths, key=lambda path: (path.stem[:2], path.stem.endswith("_lab"), path.stem)):
         if match := LESSON.fullmatch(path.stem):
             found.setdefault(match[1], []).append(path)
     return found

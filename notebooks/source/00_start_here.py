@@ -16,7 +16,7 @@
 # %%
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
 # ## The words · 1 min
@@ -30,9 +30,9 @@ from course_utils import (
 # - **Transfer learning** trains a backbone on the source, then uses it for the target with a new head.
 
 # %%
-from course_utils.lessons.lesson00 import diagram, figures, times_fewer, tuned_rate
+from course_utils.lessons import lesson00
 
-diagram.the_words()
+lesson00.diagram.the_words()
 
 # %% [markdown]
 # The backbone travels, the head stays behind: the source's head names 199 things, none of which is an ant or a bee.
@@ -74,17 +74,16 @@ quiz("00-fewer")
 # over many more seeds may well lie. More on them below.
 
 # %%
-
 runs = load_results("lesson00")
 curves = runs[runs.steps == 100]
-fewer = times_fewer(curves, "feature_extraction", "from_scratch")
+fewer = lesson00.times_fewer(curves, "feature_extraction", "from_scratch")
 no_transfer = load_results("transfer").query(
     "task == 'ants_bees' and strategy in ['untrained_frozen', 'raw_pixels']")
 
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
-figures.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
+lesson00.figures.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -108,7 +107,7 @@ recall("00-fewer", "C" if fewer.examples < 10 else "B" if fewer.examples <= 40 e
 
 # %%
 sizes = sorted(curves.per_class.unique().tolist())
-widgets.slider(lambda n: figures.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
+widgets.slider(lambda n: lesson00.figures.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -160,7 +159,7 @@ finish = {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
     pretrained = strategy != "from_scratch"
     model = load_model("photonet", len(task.classes), pretrained=pretrained, seed=0)
-    history = fit(model, task, strategy, lr=tuned_rate(strategy, steps=100), steps=100, batch_size=16, augment=False)
+    history = fit(model, task, strategy, lr=lesson00.tuned_rate(strategy, steps=100), steps=100, batch_size=16, augment=False)
     finish[strategy] = {"loss in training": history.table.loss[-10:].mean(),
                         "accuracy in the test": evaluate(model, task.test).accuracy}
 pd.DataFrame(finish).T.round(2)
@@ -176,7 +175,7 @@ pd.DataFrame(finish).T.round(2)
 
 # %%
 race = load_results("lesson00_race")
-figures.seeds_as_dots(race, "feature_extraction", "fine_tuning")
+lesson00.figures.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -225,8 +224,6 @@ check("00-interval", who_is_better)
 MY_FOLDER = ""  # for example "photos/"
 
 # %%
-from course_utils import task_from_folder
-
 if MY_FOLDER:
     mine = task_from_folder(MY_FOLDER)
 else:

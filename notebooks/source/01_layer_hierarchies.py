@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 26 min
+# # 01 · Layer hierarchies: a dissection · 25 min
 #
 # People say: *"early layers are universal, late layers are specific to the task."* If so, one could choose where to
 # cut a network before anything is trained. In this lesson you open a network, look into each stage and measure what it
@@ -16,7 +16,7 @@
 # %%
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %%
 TASK = "digits"  # or the path of a folder of pictures, with a folder for each class
@@ -38,9 +38,9 @@ model.stages["stem"]
 # at red, green and blue. Beside them is the untrained **twin**: the same network with random weights.
 
 # %%
-from course_utils.lessons.lesson01 import figures, views
+from course_utils.lessons import lesson01
 
-figures.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
+lesson01.figures.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -58,9 +58,9 @@ figures.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].weight)
 
 # %%
 
-photograph = views.photograph_of(PHOTOGRAPH)
+photograph = lesson01.views.photograph_of(PHOTOGRAPH)
 maps = {stage: extract(model, photograph[None], stage, pooled=False)[0] for stage in model.stages}
-widgets.slider(lambda stage: figures.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
+widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -79,8 +79,8 @@ widgets.slider(lambda stage: figures.feature_maps(photograph, maps[stage], stage
 # the outlines), **3** how bright a panel is? Answer with both: five letters and a number.
 
 # %%
-other = views.photograph_of(1)
-figures.panels(views.as_seen(model, other))
+other = lesson01.views.photograph_of(1)
+lesson01.figures.panels(lesson01.views.as_seen(model, other))
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -130,13 +130,13 @@ distance.sort_values().round(1).to_frame().T
 names = {"ants_bees": "ants and bees", "letters": "letters", "digits": "digits"}
 titles = {task: f"{name} · distance {distance[task]:.1f}" for task, name in names.items()}
 pictures = {"ants_bees": photograph} | {task: load_task(task, per_class=1).train.x[4] for task in ("letters", "digits")}
-seen = {task: views.as_seen(model, pictures[task]) for task in names}
+seen = {task: lesson01.views.as_seen(model, pictures[task]) for task in names}
 runs = load_results("probes")
 whole = runs[runs.dimensions == 0]
 
 # %%
 chance = {"ants_bees": 83 / 153, "letters": 1 / 26, "digits": 0.1}
-figures.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], seen, chance)
+lesson01.figures.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], seen, chance)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -192,7 +192,7 @@ cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")
 # For letters layer3 stays ahead. On one digit even the lean is gone, but the cut itself costs so much (.57 becomes
 # .41) that this does not tell us why.
 #
-# ## And the early layers? · 2 min
+# ## And the early layers? · 1 min
 #
 # "Universal" should mean: good for every task. In the figure, the trained stem begins where the untrained twin
 # begins. What do trained weights add at each stage, with 20 of each?
@@ -248,7 +248,6 @@ check("01-probe", probe_stages)
 
 # %%
 import os
-from course_utils import task_from_folder
 from course_utils.features import probe
 
 task = task_from_folder(TASK, per_class=5) if os.path.isdir(TASK) else load_task(TASK, per_class=5)
@@ -313,7 +312,7 @@ quiz("01-seed")
 # > from the source does not settle it. And "universal" is too kind to the stem: random kernels do nearly as well on
 # > three of four tasks.
 #
-# **Where next.** The [lab](01_layer_hierarchies_lab.ipynb) has what excites a channel, dreams, the likeness of
+# **Where next.** The [lab](01_lab.ipynb) has what excites a channel, dreams, the likeness of
 # networks, hooks, and Yosinski's experiment in small. The papers: [Alain and Bengio
 # 2016](https://arxiv.org/abs/1610.01644) on probes, [Yosinski and others 2014](https://arxiv.org/abs/1411.1792) on
 # transfer. The call in your own project is `torchvision.models.feature_extraction.create_feature_extractor(model,

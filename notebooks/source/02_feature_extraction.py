@@ -14,12 +14,10 @@
 # %%
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %%
 import os
-from course_utils import task_from_folder
-
 TASK = "ants_bees"  # or the path of a folder of pictures, with a folder for each class
 if os.path.isdir(TASK):
     task = task_from_folder(TASK, image_size=48)
@@ -54,7 +52,7 @@ for way, hits in right.items():
 
 # %%
 import numpy as np
-from course_utils.lessons.lesson02 import figures
+from course_utils.lessons import lesson02
 
 counts = np.stack([hits.sum(axis=1) for hits in right.values()], axis=1)  # of five, a column a row of the figure
 distance = abs(counts - counts.mean(axis=0)).sum(axis=1)
@@ -66,7 +64,7 @@ chance = (np.bincount(task.train.y)[task.test.y] / len(task.train)).mean()
 def show(n):
     rows = {way: (task.train.x[found[n]], names[task.train.y[found[n]]], right[way].mean())
             for way, found in nearest.items()}
-    return figures.neighbours(task.test.x[n], names[task.test.y[n]], rows, chance)
+    return lesson02.figures.neighbours(task.test.x[n], names[task.test.y[n]], rows, chance)
 
 widgets.slider(show, [typical, *range(0, len(task.test), len(task.test) // 12)], "test photograph")
 
@@ -385,7 +383,7 @@ found = images.matches(images.thumbnails(task.test.x), images.thumbnails(task.tr
 print(f"{len(found)} of {len(task.test)} test pictures have a copy among the training pictures")
 
 # %% [markdown]
-# But the *source* can hold copies too: the [lab](02_feature_extraction_lab.ipynb) shows networks that had seen
+# But the *source* can hold copies too: the [lab](02_lab.ipynb) shows networks that had seen
 # nearly a third of the bees.
 #
 # ## One question from before · 1 min
@@ -409,7 +407,7 @@ quiz("02-probe")
 # > *"Extracting features is about twice as fast as fine-tuning"* · **not here**: about 3 times as fast a step, and
 # > with cached features 25 epochs take less than a tenth of even that.
 #
-# **Where next.** The [lab](02_feature_extraction_lab.ipynb) has the map of features, which stage to take, the best
+# **Where next.** The [lab](02_lab.ipynb) has the map of features, which stage to take, the best
 # epoch, a real leak, and more. The papers: [Sharif Razavian and others 2014](https://arxiv.org/abs/1403.6382), "CNN
 # features off-the-shelf", and [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974). The call in your own
 # project is `timm.create_model("resnet18", pretrained=True, num_classes=0)`: with no classes it gives features.

@@ -1,3 +1,10 @@
 """Lesson 01, layer hierarchies: what does each stage of a network know?"""
 
-__all__ = ["dissection", "feature_visualization", "figures", "views"]  # modules, each loaded when it is imported
+from course_utils import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {  # modules
+    "dissection": ("dissection",),
+    "feature_visualization": ("feature_visualization",),
+    "figures": ("figures",),
+    "views": ("views",),
+})

@@ -1,3 +1,9 @@
 """Lesson 02, feature extraction: freeze the backbone: how, and when does it pay?"""
 
-__all__ = ["epoch_selection", "figures", "rotated_letters"]  # modules, each loaded when it is imported
+from course_utils import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {  # modules
+    "epoch_selection": ("epoch_selection",),
+    "figures": ("figures",),
+    "rotated_letters": ("rotated_letters",),
+})

@@ -13,7 +13,7 @@
 # %%
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
 # ## What excites a channel · 3 min
@@ -25,13 +25,13 @@ from course_utils import (
 # the whole piece lies in the picture, because the edge of a picture is an edge too. A place comes only once.
 
 # %%
-from course_utils.lessons.lesson01 import dissection, figures
+from course_utils.lessons import lesson01
 
 model = load_model("photonet")
 task = load_task("ants_bees", image_size=128, fallback="textures")
-scenes = dissection.scenes(task)
+scenes = lesson01.dissection.scenes(task)
 CHANNELS = range(4)
-patches = dissection.most_exciting(model, scenes, CHANNELS)
+patches = lesson01.dissection.most_exciting(model, scenes, CHANNELS)
 
 # %% [markdown]
 # A unit of a stage can only see part of the picture: its **receptive field**. Counted on paper, it is a square of 7
@@ -42,13 +42,13 @@ patches = dissection.most_exciting(model, scenes, CHANNELS)
 # Channels have no order, so we pick none: the slider goes through the first four of each stage.
 
 # %%
-fields = dissection.fields(model)
+fields = lesson01.dissection.fields(model)
 middles = task.train.x[:64, :, 32:96, 32:96]
 
 def draw(channel):
-    rows = {stage: (field, dissection.effective_field(model, middles, stage, channel), patches[stage][channel])
+    rows = {stage: (field, lesson01.dissection.effective_field(model, middles, stage, channel), patches[stage][channel])
             for stage, field in fields.items()}
-    return figures.exciting_patches(rows, channel)
+    return lesson01.figures.exciting_patches(rows, channel)
 
 widgets.slider(draw, CHANNELS, "channel")
 
@@ -115,13 +115,13 @@ check("01-field", receptive_field)
 # four.
 
 # %%
-from course_utils.lessons.lesson01 import feature_visualization, figures
+from course_utils.lessons import lesson01
 
 task = load_task("ants_bees", fallback="textures")
 trained, untrained = load_model("photonet"), load_model("photonet", pretrained=False)
 extract(untrained, task.train.x)  # an untrained network gets its batch-norm statistics from these pictures
-dreams = [{stage: feature_visualization.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
-figures.dreams(*dreams)
+dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
+lesson01.figures.dreams(*dreams)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -248,9 +248,8 @@ for name, (strategy, seed) in runs.items():
     networks[name] = model
     print(f"{name}: {evaluate(model, letters.test)}")
 
-
 # %%
-from course_utils.lessons.lesson01 import figures
+from course_utils.lessons import lesson01
 
 def stage_by_stage(a, b, names):
     rows, columns = extract(a, pictures, "all"), extract(b, pictures, "all")
@@ -263,7 +262,7 @@ maps = {
     "Two seeds, from scratch": stage_by_stage(networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
     "Before and after fine-tuning": stage_by_stage(photonet, networks["after"], ("before", "after")),
 }
-figures.similarity_maps(maps)
+lesson01.figures.similarity_maps(maps)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -427,10 +426,10 @@ check("01-hook", output_of)
 # control: its first stages stay as they were drawn. With a + we tried one, three and five stages.
 
 # %%
-from course_utils.lessons.lesson01 import figures
+from course_utils.lessons import lesson01
 
 alone = load_results("yosinski_base").query("half_of == 'B'").accuracy
-figures.borrowed_stages(load_results("yosinski"), alone)
+lesson01.figures.borrowed_stages(load_results("yosinski"), alone)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>

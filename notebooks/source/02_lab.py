@@ -14,7 +14,7 @@
 # %%
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
-    paired_difference, plots, quiz, recall, spot_check, widgets)
+    paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
 # ## The map · 4 min
@@ -68,7 +68,7 @@ for name, found in features.items():
 #   count is the **perplexity**, 30 unless you say otherwise. Everything further away hardly counts.
 
 # %%
-from course_utils.lessons.lesson02 import figures
+from course_utils.lessons import lesson02
 
 maps = {}
 for kind, flatten in (("PCA", PCA(n_components=2)), ("t-SNE", TSNE(perplexity=30, random_state=0))):
@@ -76,7 +76,7 @@ for kind, flatten in (("PCA", PCA(n_components=2)), ("t-SNE", TSNE(perplexity=30
         maps[f"{kind}, {name}"] = flatten.fit_transform(found)
 
 def draw(photograph):
-    return figures.picture_maps(maps, pictures, y, right, task.classes, photograph)
+    return lesson02.figures.picture_maps(maps, pictures, y, right, task.classes, photograph)
 
 photographs = {"all 14": None} | {name: name for name in ("cat", "galaxies", "rocket")}
 widgets.choice(draw, photographs, "show")
@@ -121,7 +121,7 @@ pd.DataFrame({name: {"neighbours alike": neighbours_alike(places),
               for name, places in views.items()}).round(2)
 
 # %%
-figures.picture_maps({name: views[name] for name in ("perplexity 5", "perplexity 100")}, pictures, y, right, task.classes)
+lesson02.figures.picture_maps({name: views[name] for name in ("perplexity 5", "perplexity 100")}, pictures, y, right, task.classes)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -181,13 +181,13 @@ pd.DataFrame(scores(splits), index=[f"split {k}" for k in range(1, 6)])
 # fold taken alone, 100 single splits: the same fits, so both have the same mean and only the spread can differ.
 
 # %%
-from course_utils.lessons.lesson02 import figures
+from course_utils.lessons import lesson02
 
 folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=20, random_state=0)
 found = {stage: values.reshape(20, 5) for stage, values in scores(folds).items()}  # 20 ways x 5 folds
 held_back = extract(model, task.test.x, "all")
 test = {stage: classifier.fit(features[stage], task.train.y).score(held_back[stage], task.test.y) for stage in found}
-figures.splits_and_folds(found, test)
+lesson02.figures.splits_and_folds(found, test)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -257,11 +257,11 @@ pd.DataFrame(rows).round(2)
 
 # %%
 import numpy as np
-from course_utils.lessons.lesson02 import epoch_selection, figures
+from course_utils.lessons import lesson02
 
 runs = load_results("optimism")
 one = runs.query("strategy == 'fine_tuning' and per_class == 40 and seed == 0")
-hits = epoch_selection.hits(one)[0]  # 25 epochs x 153 photographs, right or wrong
+hits = lesson02.epoch_selection.hits(one)[0]  # 25 epochs x 153 photographs, right or wrong
 order = np.random.default_rng(0).permutation(153)
 half, others = order[:76], order[76:]
 best = hits[:, half].mean(axis=1).argmax()
@@ -275,7 +275,7 @@ print(f"best epoch {best + 1}: {hits[best, half].mean():.3f} on the half that ch
 # wanted to know.
 
 # %%
-halves = epoch_selection.reported(runs, [76]).query("strategy == 'fine_tuning' and per_class == 40")
+halves = lesson02.epoch_selection.reported(runs, [76]).query("strategy == 'fine_tuning' and per_class == 40")
 gap = paired_difference(halves, "the same photographs", "other photographs", on="reported_on")
 claim("Fine-tuned on 40 photographs a class, the best of 25 epochs looks better by {effect} on the half of "
       "this test set that chose it than on the other half.", gap)
@@ -285,8 +285,8 @@ claim("Fine-tuned on 40 photographs a class, the best of 25 epochs looks better 
 # validation set of your own may well have 20.
 
 # %%
-table = epoch_selection.reported(runs.query("per_class == 40"), [10, 20, 40, 76, 120])
-figures.chosen_epochs(table)
+table = lesson02.epoch_selection.reported(runs.query("per_class == 40"), [10, 20, 40, 76, 120])
+lesson02.figures.chosen_epochs(table)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -316,7 +316,7 @@ figures.chosen_epochs(table)
 import pandas as pd
 
 nearly_all = runs.query("per_class == 120")  # of about 122 of each class
-curves = epoch_selection.hits(nearly_all).mean(axis=2)  # accuracy, runs x epochs
+curves = lesson02.epoch_selection.hits(nearly_all).mean(axis=2)  # accuracy, runs x epochs
 ours = nearly_all.assign(best=curves.max(axis=1), last=curves[:, -1]).groupby("strategy")[["best", "last"]].mean()
 as_it_comes = load_results("ants_bees_64").groupby("strategy")["accuracy"].mean()
 pd.DataFrame({
@@ -370,9 +370,9 @@ groups = ["accuracy", "ants", "clean_bees", "leaked_bees"]
 runs.pivot(index="seed", columns="pretrained_with", values=groups).round(2).rename_axis(index="pair")
 
 # %%
-from course_utils.lessons.lesson02 import figures
+from course_utils.lessons import lesson02
 
-figures.leaked_and_clean(runs)
+lesson02.figures.leaked_and_clean(runs)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -669,7 +669,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from course_utils.lessons.lesson02 import figures
+from course_utils.lessons import lesson02
 
 task = load_task("defects")
 model = load_model("photonet")
@@ -679,7 +679,7 @@ likely = {}
 for name, weight in (("as it is", None), ("classes weighted", "balanced")):
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight=weight, max_iter=2000))
     likely[name] = head.fit(train, y).predict_proba(test)[:, 1]
-figures.reliability(likely, y_test)
+lesson02.figures.reliability(likely, y_test)
 
 
 # %% [markdown]
@@ -745,10 +745,10 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from course_utils.lessons.lesson02 import rotated_letters
+from course_utils.lessons import lesson02
 
-x, degrees, fonts = rotated_letters.turned_letters("train", per_class=60)
-x_test, degrees_test, _ = rotated_letters.turned_letters("test", per_class=40)  # in fonts that are not in the training pictures
+x, degrees, fonts = lesson02.rotated_letters.turned_letters("train", per_class=60)
+x_test, degrees_test, _ = lesson02.rotated_letters.turned_letters("test", per_class=40)  # in fonts that are not in the training pictures
 features = {"raw pixels": [part[:, 0].reshape(len(part), -1) for part in (x, x_test)]}
 for name, pretrained in (("pretrained", True), ("untrained", False)):
     model = load_model("photonet", pretrained=pretrained)
@@ -1116,8 +1116,6 @@ OURS, THEIRS = "", ""  # for example "ours/" and "theirs/"
 
 # %%
 import numpy as np
-from course_utils import task_from_folder
-
 def all_pictures(folder):
     task = task_from_folder(folder)
     return *(np.concatenate([getattr(task.train, k), getattr(task.test, k)]) for k in "xy"), task.classes
