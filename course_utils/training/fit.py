@@ -10,6 +10,7 @@ import torch
 from course_utils.device import out_of_memory, pick_device, seeded
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
+from course_utils.threads import share_of_processor
 from course_utils.training.batches import hold_out, load
 from course_utils.training.evaluation import Score, evaluate, inference
 from course_utils.training.history import History
@@ -68,7 +69,7 @@ def fit(
     while True:
         count = (steps or plan.steps) if epochs is None else math.ceil(epochs * len(data) / size)
         try:
-            with seeded(seed, device), _deterministic(device):
+            with share_of_processor(device.type), seeded(seed, device), _deterministic(device):
                 return run.go(count, size, progress)
         except RuntimeError as error:
             if not out_of_memory(error) or size == 1:
