@@ -8,109 +8,22 @@ looks again while it runs. The last bits of a sum depend on the threads, whose n
 
 import contextlib
 import functools
-import math
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from course_utils.errors import CourseError
+from course_utils.machine import Meter, Register, cores, take_long_turns
 
 LOOK = 0.3  # seconds between two looks at the machine
-GLANCE = 0.05  # seconds that a call looks at the machine before it starts
-FRESH = 2.0  # seconds for which what an earlier call saw will do instead
 PATIENCE = 0.6  # seconds of more free cores before a call takes more threads; twice as long each time
-PLACES = 16  # calls of the course that are told apart
 FIRST, FAR, OFTEN = 5, 4, 3  # three steps in a row that take four times what a phase's first five did are far too slow
 
 
-class Register:
-    """The course's calls that compute on this machine: each holds a file's lock until it, or its process, ends."""
-
-    def __init__(self) -> None:
-        from filelock import FileLock
-
-        user = getattr(os, "getuid", int)()  # someone else's files could not be opened
-        folder = Path(tempfile.gettempdir()) / f"transfer-learning-course-{user}"
-        with contextlib.suppress(OSError):
-            folder.mkdir(exist_ok=True)
-        self.places = [FileLock(folder / f"computes-{k}.lock") for k in range(min(PLACES, os.cpu_count() or 1))]
-        self.mine = None
-
-    def others(self) -> int:
-        """How many other calls have a place; takes one for this call if it has none and one is free."""
-        from filelock import Timeout
-
-        count = 0
-        for place in self.places:
-            if place is self.mine:
-                continue
-            try:
-                place.acquire(blocking=False)
-            except Timeout:
-                count += 1
-            except OSError:  # nowhere to write: what others do shows in the cores that they leave free
-                continue
-            else:
-                self.mine = self.mine or place
-                if place is not self.mine:
-                    place.release()
-        return count
-
-    def leave(self) -> None:
-        """Give the place back."""
-        if self.mine:
-            self.mine.release()
-
-
-class Meter:
-    """How many cores this process has or could have, on average since the last reading."""
-
-    def __init__(self) -> None:
-        self.last, self.cores = (-math.inf, 0.0, 0.0, 0.0), math.inf
-
-    def glance(self) -> None:
-        """Before a call: look at the machine for a moment, unless an earlier one has done so just now."""
-        if time.perf_counter() - self.last[0] > FRESH:
-            self.last = _counters()
-            time.sleep(GLANCE)
-
-    def free(self) -> float:
-        """Cores that are idle or busy for this process; infinite where the system does not tell."""
-        now = _counters()
-        seconds, idle, ours, everything = (b - a for a, b in zip(self.last, now, strict=True))
-        if seconds >= GLANCE:
-            self.last, self.cores = now, (idle + ours) / seconds if everything > 0 else math.inf
-        return self.cores
-
-
 _meter = Meter()
-
-
-def _counters() -> tuple[float, float, float, float]:
-    """Seconds: on the clock, idle on the cores that we may use, of this process, and of everything on those cores."""
-    import psutil
-
-    try:
-        each = psutil.cpu_times(percpu=True)
-    except (OSError, ValueError, RuntimeError):
-        each = []
-    if hasattr(os, "sched_getaffinity"):
-        allowed = os.sched_getaffinity(0)
-        each = [times for k, times in enumerate(each) if k in allowed]
-    idle = sum(times.idle + getattr(times, "iowait", 0.0) for times in each)
-    return time.perf_counter(), idle, time.process_time(), sum(map(sum, each))
-
-
-def cores() -> int:
-    """The cores that this process may use: those of the machine, its affinity, a container's quota (rounded up)."""
-    import joblib
-
-    return joblib.cpu_count()
 
 
 def _fixed() -> int | None:
@@ -156,8 +69,9 @@ class Share:
         return f"of {self.cores} cores" + " that are free" * (self.most == self.cores)
 
     def use(self, threads: int) -> None:
-        """Compute with so many threads from now on."""
+        """Compute with so many threads from now on; one, which may have to share a core, takes long turns on it."""
         self.threads = threads
+        take_long_turns(threads == 1)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 
@@ -199,6 +113,7 @@ def share_of_processor(device: str = "cpu") -> Iterator[Share | None]:
     finally:
         _share = None
         torch.set_num_threads(share.before)
+        take_long_turns(False)
         share.register.leave()
 
 

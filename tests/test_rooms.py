@@ -14,7 +14,7 @@ from course_utils import ROOT
 PACKAGE = ROOT / "course_utils"
 # A room knows the rooms above it, never one beside or below it.
 ORDER = [
-    {"errors", "device", "registry", "threads"},
+    {"errors", "device", "machine", "registry", "threads"},
     {"data"},
     {"models"},
     {"training"},
