@@ -9,7 +9,6 @@ from course_utils.errors import CourseError
 from course_utils.evidence.claims import claim, mean_interval, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
-from course_utils.lessons.lesson00.fewer import times_fewer
 
 
 def pairs(a, b, on="strategy", **more):
@@ -99,7 +98,6 @@ def test_what_is_not_there_is_named(a, on, said):
 
 
 # --- coverage, by simulation ---
-
 N_ITEMS = 153
 
 
@@ -176,7 +174,6 @@ def test_items_widen_the_interval_and_leave_the_mean():
 
 
 # --- claims ---
-
 UP, FLAT, DOWN = ([0.1, 0.11, 0.09, 0.1, 0.12], [0.1, -0.09, 0.05, -0.05, 0.02], [-0.1, -0.11, -0.09, -0.1, -0.12])
 
 
@@ -230,33 +227,3 @@ def test_stored_rows_keep_their_mark_through_the_filters_that_lessons_use():
     runs = load_results("lesson00")
     ten = runs[(runs.per_class == 10) & (runs.seed < 10)].query("steps == 100")
     assert paired_difference(ten, "feature_extraction", "from_scratch").stored == "lesson00"
-
-
-# --- how many times fewer ---
-
-
-def curve(method, control, noise=0.0, sizes=(2, 5, 10, 20, 40, 80)):
-    draw = np.random.default_rng(0)
-    rows = [
-        {"strategy": name, "per_class": n, "seed": seed, "accuracy": f(n) + noise * draw.standard_normal()}
-        for name, f in (("method", method), ("control", control))
-        for n in sizes
-        for seed in range(10)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_times_fewer_reads_off_the_crossing():
-    table = curve(lambda n: 0.5 + 0.1 * np.log2(n), lambda n: 0.4 + 0.08 * np.log2(n) + 0.0001, noise=0.003)
-    fewer = times_fewer(table, "method", "control")
-    level = 2 ** ((0.4 + 0.08 * np.log2(80) - 0.5) / 0.1)
-    assert fewer.examples == pytest.approx(level, rel=0.03)
-    assert fewer.factor == pytest.approx(80 / fewer.examples)
-    assert fewer.low < fewer.factor < fewer.high
-
-
-def test_times_fewer_at_the_ends():
-    always = times_fewer(curve(lambda n: 0.9, lambda n: 0.5, 0.001), "method", "control")
-    never = times_fewer(curve(lambda n: 0.4, lambda n: 0.5, 0.001), "method", "control")
-    assert always.examples == 0 and always.factor == float("inf")
-    assert never.examples == float("inf") and never.factor == 0
