@@ -14,8 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.textpath import TextPath
 from PIL import Image
 
+from course_utils.data.letters import letter_classes
+from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.plots import style
 
 REFERENCES = Path(__file__).parent / "references"
@@ -104,6 +107,12 @@ def assert_like(figure, path: Path) -> None:
         small(figure).save(path, optimize=True)
     assert path.exists(), f"no {path.name}: see the top of {Path(__file__).name}"
     assert distance(figure, path) < TOLERANCE
+
+
+def widest_names(count: int) -> list[str]:
+    """The class names that take the most room, the widest first: fonts and photographs have longer ones than others."""
+    names = {*letter_classes("font"), *PHOTOGRAPHS}
+    return sorted(names, key=lambda name: TextPath((0, 0), name).get_extents().width, reverse=True)[:count]
 
 
 def longest_line(figure):

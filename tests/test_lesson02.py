@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from figures import (
     FigureTests,
     drawn,
     pictures,
+    widest_names,
     words,
 )
 from matplotlib.offsetbox import AnnotationBbox
@@ -534,6 +536,13 @@ FIGURES = {
 class TestFigures(FigureTests):
     figures, rooms, folder = FIGURES, (figures,), "lesson02"
     dark = ("neighbours",)
+
+
+def test_the_class_names_of_every_task_that_ships_have_room():
+    for label in ("astronaut", *widest_names(2)):
+        near = pictures(5), [label, *widest_names(4)], 0.5
+        figure = drawn(partial(figures.neighbours, pictures(1)[0], label, {"raw pixels": near, "features": near}, 0.1))
+        assert label[:7] in words(figure) and label in figure.words
 
 
 def test_neighbours_are_marked_by_sign_and_frame():

@@ -1,5 +1,7 @@
 """The shared figures: their words say their values, what cannot be drawn is an error, and pictures stay as stored."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from figures import (
     pictures,
     reference,
     some_runs,
+    widest_names,
     words,
 )
 
@@ -123,6 +126,12 @@ def test_many_classes_can_be_read_too(monkeypatch):
     counts = np.random.default_rng(0).integers(0, 90, (26, 26))
     plots.confusion_matrix(counts, [chr(65 + k) for k in range(26)])
     plots.confusion_matrix(counts[:10, :10], [f"a long name {k}" for k in range(10)])
+
+
+def test_the_class_names_of_every_task_that_ships_have_room():
+    names, sure = widest_names(3), np.eye(3)[[0, 0, 1, 1, 2, 2]]
+    figure = drawn(partial(plots.predictions, pictures(6), np.arange(6) % 3, sure, names))
+    assert all(name[:7] in words(figure) and name in figure.words for name in names[:2])
 
 
 def test_predictions_say_what_is_wrong_by_a_sign_as_well():
