@@ -240,6 +240,7 @@ def main(command: str = "", *rest: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
     try:
         sys.exit(main(*sys.argv[1:]))
     except (Stop, OSError) as problem:

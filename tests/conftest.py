@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from launching import bare_venv, course, index, ready, with_pip, with_uv  # noqa: F401 (fixtures)
+from machines import bare, no_network, one_cache, warm_cache  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 

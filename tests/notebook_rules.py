@@ -234,15 +234,15 @@ def exercises(lesson: Lesson) -> list[str]:
     return wrong + [f"exercise {name} has no solution" for name in sorted(attempted - solved)]
 
 
-def workbook(lesson: Lesson) -> list[str]:
-    """What a notebook checks and asks stands in the workbook of the lesson that its name begins with."""
+def declared_there(lesson: Lesson) -> list[str]:
+    """What a notebook checks and asks is declared by the lesson that its name begins with."""
     wrong = []
     for function, shelf in (("check", "EXERCISES"), ("quiz", "QUESTIONS")):
         for n, cell in lesson.cells("code"):
             for written in called(cell, function):
                 name = written.strip("'")
                 there = [entry.name for entry in declared(shelf, name[:2])]
-                wrong += [] if name in there else [f"cell {n}: {function}({written}) is in no workbook"]
+                wrong += [] if name in there else [f"cell {n}: {function}({written}) is not declared by it"]
     return wrong
 
 
@@ -304,4 +304,4 @@ def minutes(lesson: Lesson) -> list[str]:
 
 RULES: list[Callable[[Lesson], list[str]]] = [
     in_step, executed, comparable, clean_outputs, described, desk_line, imports, solutions_folded, exercises,
-    workbook, quizzes, links, size, budget, minutes]
+    declared_there, quizzes, links, size, budget, minutes]

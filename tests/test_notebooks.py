@@ -78,7 +78,7 @@ def test_readme_states_the_minutes_of_each_core(path):
 
 @pytest.fixture
 def good(tmp_path, monkeypatch):
-    """A small lesson that keeps every rule, its files and its workbook included."""
+    """A small lesson that keeps every rule, its files and its exercises included."""
     path = tmp_path / "notebooks" / "01_good.ipynb"
     (path.parent / "source").mkdir(parents=True)
     (path.parent / "source" / "01_good.py").write_text(GOOD, encoding="utf-8")
@@ -192,10 +192,10 @@ BAD = {
     "solution unchecked": ("exercises", lambda it: _cell(it, "solution").update(source="1 + 1")),
     "solution of another": ("exercises", lambda it: _write(it, "solution", "01-line", "01-other")),
     "solution first": ("exercises", lambda it: _swap(it, "attempt", "solution")),
-    "unknown exercise": ("workbook", lambda it: _write(it, "attempt", "01-line", "01-curve")),
-    "unknown question": ("workbook", lambda it: _write(it, "quiz", "01-seeds", "01-weeds")),
-    "unknown workbook": ("workbook", lambda it: _write(it, "quiz", "01-seeds", "99-seeds")),
-    "name worked out": ("workbook", lambda it: _write(it, "quiz", '"01-seeds"', "NAME")),
+    "unknown exercise": ("declared_there", lambda it: _write(it, "attempt", "01-line", "01-curve")),
+    "unknown question": ("declared_there", lambda it: _write(it, "quiz", "01-seeds", "01-weeds")),
+    "unknown lesson": ("declared_there", lambda it: _write(it, "quiz", "01-seeds", "99-seeds")),
+    "name worked out": ("declared_there", lambda it: _write(it, "quiz", '"01-seeds"', "NAME")),
     "question not shown": ("quizzes", lambda it: _cell(it, "quiz").update(outputs=[nbformat.from_dict(STDOUT)])),
     "dead link": ("links", lambda it: _cell(it, 0).update(source="[there](../nowhere.md#part)")),
     "dead picture": ("links", lambda it: _cell(it, 0).update(source='<img alt="x" src="nowhere.png">')),

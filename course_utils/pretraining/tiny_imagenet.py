@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from course_utils.data import images as pictures
-from course_utils.data import tasks as data
+from course_utils.data import images, tasks
 from course_utils.data.downloads import find_data
 from course_utils.errors import DataUnavailable
 
@@ -78,9 +77,9 @@ def _decode(raw: bytes) -> np.ndarray:
 
 def matching(source: Source) -> list[dict]:
     """The pictures that a task which ships, or lies in `COURSE_DATA_DIR`, also holds: a row each."""
-    ours, found = pictures.thumbnails(source.x), {}
-    for task, images in data.all_task_images():
-        for i, _, r in pictures.matches(ours, pictures.thumbnails(images), ALIKE):
+    ours, found = images.thumbnails(source.x), {}
+    for task, x in tasks.all_task_images():
+        for i, _, r in images.matches(ours, images.thumbnails(x), ALIKE):
             if r > found.get(i, {"correlation": 0})["correlation"]:
                 found[i] = {
                     "image": source.names[i],

@@ -124,7 +124,15 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         return 130
 
 
-if __name__ == "__main__":
-    # A polite kill must not leave kernels behind either: it ends like any other exit, through `finally`.
+def heed_signals() -> None:
+    """Let Ctrl-C and a polite kill end this process through `finally`, so that neither leaves kernels behind.
+
+    Both are set, as what is started in the background of a shell begins deaf to Ctrl-C.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+if __name__ == "__main__":
+    heed_signals()
     sys.exit(main())

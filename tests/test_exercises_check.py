@@ -1,4 +1,4 @@
-"""Exercises: what holds for those of every workbook, and how a check meets whatever a learner hands in."""
+"""Exercises: what holds for those of every lesson, and how a check meets whatever a learner hands in."""
 
 import random
 import sys
@@ -34,7 +34,7 @@ def fresh_kernel(monkeypatch):
 
 @pytest.fixture
 def declare(monkeypatch):
-    """Have `check` find an exercise that no workbook holds."""
+    """Have `check` find an exercise that no lesson holds."""
 
     def declare(solution, *cases, **more):
         made = {"hints": ("one", "two", "three"), "mistakes": (), "can_do": "You can double."} | more
@@ -54,7 +54,7 @@ def doubling(declare):
     return declare(double, (np.arange(3.0),), (np.ones(2),))
 
 
-# --- what holds for the exercises of every workbook ---
+# --- what holds for the exercises of every lesson ---
 
 
 def test_there_are_exercises():

@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_kernel_and_leaves_nothing(course, tmp_path):
     add(course, "01_long", f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))",
         "time.sleep(600)")
     before = snapshot(course)
-    code = ("import sys, pathlib; from course_utils.notebooks import main; "
+    code = ("import sys, pathlib; from course_utils.tools.run import heed_signals, main; heed_signals(); "
             "sys.exit(main(['run'], pathlib.Path(sys.argv[1])))")
     process = subprocess.Popen([sys.executable, "-c", code, str(course)], stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)})

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from course_utils.errors import CourseError
-from course_utils.lessons.lesson00 import figures as figures00
+from course_utils.lessons.lesson00 import figures
 from course_utils.plots import style, widgets
 
 SIZES = (2, 5, 10)
@@ -31,7 +31,7 @@ def draw(per_class):
         for n in SIZES
         for seed in range(5)
     )
-    return figures00.accuracies_at(table, per_class, {"fine_tuning": "fine-tuning"})
+    return figures.accuracies_at(table, per_class, {"fine_tuning": "fine-tuning"})
 
 
 class Counted:
@@ -186,10 +186,10 @@ def test_a_learners_own_figure_will_do_and_is_closed():
 
 def test_in_a_kernel_it_is_one_output_and_on_paper_a_picture(tmp_path):
     source = (
-        "from course_utils import plots, widgets\nimport pandas as pd\n"
+        "import pandas as pd\nfrom course_utils import widgets\nfrom course_utils.lessons.lesson00 import figures\n"
         "table = pd.DataFrame({'strategy': 'fine_tuning', 'per_class': [2, 2, 5, 5], 'seed': [0, 1, 0, 1],\n"
         "                      'accuracy': [.5, .6, .7, .75]})\n"
-        "widgets.slider(lambda n: figures00.accuracies_at(table, n, {'fine_tuning': 'mine'}), (2, 5), 'size')"
+        "widgets.slider(lambda n: figures.accuracies_at(table, n, {'fine_tuning': 'mine'}), (2, 5), 'size')"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -15,7 +15,7 @@ from nbformat import v4
 from PIL import Image
 
 from course_utils.errors import CourseError
-from course_utils.tools import build as building
+from course_utils.tools import build
 from course_utils.tools.kernels import Execution, execute
 from course_utils.tools.run import main
 
@@ -99,7 +99,7 @@ def built(tmp_path_factory):
         return execution
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, "execute", with_a_steady_clock)
+        patch.setattr(build, "execute", with_a_steady_clock)
         patch.delenv("COURSE_STRICT")  # the build itself is strict
         patch.setenv("MPLBACKEND", "agg")  # must not keep the figures out of the notebook
         for _ in range(2):
@@ -156,11 +156,11 @@ def test_a_failing_build_keeps_the_old_notebook(tmp_path, capsys):
 
 def test_a_widget_that_shows_nothing_without_a_kernel_is_refused(tmp_path, monkeypatch, capsys):
     def pretend(notebook, folder, env):
-        data = {building.WIDGET: {"model_id": "1"}, "text/plain": "IntSlider(value=0)"}
+        data = {build.WIDGET: {"model_id": "1"}, "text/plain": "IntSlider(value=0)"}
         notebook.cells[1].outputs = [v4.new_output("display_data", data)]
         return Execution(cell_seconds=[0.0] * len(notebook.cells))
 
-    monkeypatch.setattr(building, "execute", pretend)
+    monkeypatch.setattr(build, "execute", pretend)
     add_source(tmp_path, "01_tiny", "# %% [markdown]\n# # Title\n\n# %%\nslider\n")
     assert main(["build"], tmp_path) == 1
     assert "Cell 2 shows a widget that is empty without a kernel" in capsys.readouterr().out
@@ -173,22 +173,22 @@ def instant(monkeypatch):
     def pretend(notebook, folder, env):
         return Execution(cell_seconds=[0.0] * len(notebook.cells))
 
-    monkeypatch.setattr(building, "execute", pretend)
+    monkeypatch.setattr(build, "execute", pretend)
 
 
 def test_a_notebook_over_the_size_limit_is_not_written(tmp_path, instant, monkeypatch):
-    monkeypatch.setattr(building, "SIZE_LIMIT", 500)
+    monkeypatch.setattr(build, "SIZE_LIMIT", 500)
     source = add_source(tmp_path, "01_tiny", LESSON)
     with pytest.raises(CourseError, match="MB"):
-        building.build(source)
+        build.build(source)
     assert set(snapshot(tmp_path)) == {Path("notebooks/source/01_tiny.py")}
 
 
 def test_a_text_laid_out_in_another_way_is_laid_out_as_jupytext_does(tmp_path, instant):
     solution = '\n\n# %% tags=["solution"] jupyter={"source_hidden": true}\n1 + 1\n'
     source = add_source(tmp_path, "01_tiny", LESSON + solution)
-    notebook = nbformat.read(building.build(source).path, as_version=4)
-    assert source.read_text(encoding="utf-8") == building.as_text(notebook)
+    notebook = nbformat.read(build.build(source).path, as_version=4)
+    assert source.read_text(encoding="utf-8") == build.as_text(notebook)
 
 
 def test_an_edit_during_the_build_is_not_overwritten(tmp_path, monkeypatch):
@@ -198,19 +198,19 @@ def test_an_edit_during_the_build_is_not_overwritten(tmp_path, monkeypatch):
         source.write_text(LESSON + "\n# an edit\n", encoding="utf-8")
         return Execution(cell_seconds=[0.0] * len(notebook.cells))
 
-    monkeypatch.setattr(building, "execute", edit)
+    monkeypatch.setattr(build, "execute", edit)
     with pytest.raises(CourseError, match="was changed"):
-        building.build(source)
+        build.build(source)
     assert source.read_text(encoding="utf-8").endswith("# an edit\n")
     assert not (tmp_path / "notebooks" / "01_tiny.ipynb").exists()
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "a.ipynb"
-    assert building.write_if_new(path, b"old") and not building.write_if_new(path, b"old")
+    assert build.write_if_new(path, b"old") and not build.write_if_new(path, b"old")
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        building.write_if_new(path, b"new")
+        build.write_if_new(path, b"new")
     assert snapshot(tmp_path) == {Path("a.ipynb"): b"old"}
 
 
@@ -221,7 +221,7 @@ def test_pictures_lose_bytes_but_no_pixel():
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG", dpi=(72, 72), compress_level=0)
         before = base64.b64encode(file.getvalue()).decode()
-        after = building.squeeze_png(before)
+        after = build.squeeze_png(before)
         picture = Image.open(io.BytesIO(base64.b64decode(after)))
         assert len(after) < len(before) and not picture.info
         assert np.array_equal(np.asarray(picture.convert("RGBA")), pixels)
@@ -229,9 +229,9 @@ def test_pictures_lose_bytes_but_no_pixel():
 
 def test_an_edit_changes_the_id_of_its_own_cell_only():
     notebook = v4.new_notebook(cells=[v4.new_code_cell(code) for code in ("a", "b", "b", "c")])
-    building.name_cells(notebook)
+    build.name_cells(notebook)
     before = [cell.id for cell in notebook.cells]
     notebook.cells[0].source = "A"
-    building.name_cells(notebook)
+    build.name_cells(notebook)
     after = [cell.id for cell in notebook.cells]
     assert after[1:] == before[1:] and after[0] != before[0] and len(set(after)) == 4

@@ -13,9 +13,8 @@ import pandas as pd
 import pytest
 
 from course_utils import registry
-from course_utils.data import tasks as data
+from course_utils.data.tasks import load_task, pool_task
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.evidence import results as storage
 from course_utils.evidence.experiments import (
     Study,
     grid_of,
@@ -25,7 +24,7 @@ from course_utils.evidence.experiments import (
     run_study,
     spot_check,
 )
-from course_utils.evidence.results import pack, unpack
+from course_utils.evidence.results import pack, unpack, weights_checksum
 from course_utils.evidence.studies import STUDIES
 from course_utils.tools import recompute
 
@@ -50,7 +49,7 @@ GRID, SEEDS = grid_of(strategy=("a", "b"), lr=(1e-4, 0.03)), range(6)
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "RESULTS", tmp_path)
+    monkeypatch.setattr("course_utils.evidence.results.RESULTS", tmp_path)
     return tmp_path
 
 
@@ -130,7 +129,7 @@ def test_rows_of_another_version_are_replaced(results, declared):
 
 def test_rows_of_other_weights_are_stale(results, monkeypatch):
     run_grid(toy, GRID, SEEDS, "toy")
-    monkeypatch.setattr(storage, "weights_checksum", lambda: "another")
+    monkeypatch.setattr("course_utils.evidence.results.weights_checksum", lambda: "another")
     assert set(run_grid(toy, GRID, SEEDS, "toy")["weights"]) == {"another"}
 
 
@@ -157,7 +156,7 @@ import os, signal, sys, time
 import joblib
 from pathlib import Path
 from course_utils.tools import recompute
-from course_utils.evidence import results as storage
+from course_utils.evidence import results
 from course_utils.evidence.experiments import Study, grid_of
 from course_utils import registry
 from course_utils.evidence.studies import STUDIES
@@ -166,7 +165,7 @@ def slow(seed, lr):
     time.sleep(0.04)
     return {"accuracy": seed / 100 + lr}
 
-storage.RESULTS = Path(sys.argv[1])
+results.RESULTS = Path(sys.argv[1])
 STUDIES["toy"] = Study(slow, grid_of(lr=[k / 1000 for k in range(40)]), range(10), minutes=1)
 for word in sys.stdin:  # the imports are done once; each word starts a run of its own
     pid = os.fork()
@@ -353,13 +352,13 @@ def test_shipped_results_are_whole_and_current(name):
     wanted = pd.DataFrame([setting | {"seed": seed} for setting in study.grid for seed in study.seeds])[names]
     stored = table[names].sort_values(names, ignore_index=True)
     pd.testing.assert_frame_equal(stored, wanted.sort_values(names, ignore_index=True), check_dtype=False)
-    assert set(table["weights"]) == {storage.weights_checksum()}
+    assert set(table["weights"]) == {weights_checksum()}
     assert not missing_runs(study, name)
 
 
 def test_tuning_never_sees_the_test_split():
-    whole = data.load_task("digits")
-    task = data.pool_task(whole, per_class=5, seed=100)
+    whole = load_task("digits")
+    task = pool_task(whole, per_class=5, seed=100)
     real = {picture.tobytes() for picture in whole.test.x}
     assert not real & {picture.tobytes() for split in (task.train, task.test) for picture in split.x}
     assert not {p.tobytes() for p in task.train.x} & {p.tobytes() for p in task.test.x}
