@@ -3,9 +3,7 @@
 import base64
 import hashlib
 import io
-import os
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from PIL import Image
 
 from course_utils import ROOT
 from course_utils.errors import CourseError
+from course_utils.files import replacing
 from course_utils.tools.kernels import Execution, execute
 from course_utils.tools.minutes import sections, write_minutes
 
@@ -167,13 +166,6 @@ def write_if_new(path: Path, content: bytes) -> bool:
     """Make `path` hold `content`, all at once or not at all; False when it did already."""
     if path.exists() and path.read_bytes() == content:
         return False
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    with replacing(path) as beside:
+        beside.write_bytes(content)
     return True
