@@ -1,4 +1,4 @@
-"""Files that are never half-written: made beside their place, and renamed once they are whole."""
+"""Files that are never half-written, nor written by two at once."""
 
 import contextlib
 import glob
@@ -7,6 +7,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from course_utils.__main__ import take
 
 DAY = 86_400  # seconds after which what lies beside a file is what a kill left behind
 
@@ -28,3 +30,17 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, waiting: str) -> Iterator[None]:
+    """Hold the file `lock`; while another process has it, print `waiting` once and wait.
+
+    The system lets go of it when a process ends, even by a kill, so the file may stay where it is.
+    """
+    with open(lock, "w") as file:
+        if not take(file):
+            print(waiting, flush=True)
+            while not take(file):
+                time.sleep(0.2)
+        yield
