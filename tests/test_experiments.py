@@ -302,6 +302,15 @@ def test_a_stored_row_goes_before_a_draft_of_it(results, declared):
     assert (results / "toy.csv").read_text() == before and not (results / "toy.part").exists()
 
 
+def test_a_draft_of_another_version_waits_for_its_time(results, declared):
+    run_study(declared(), "toy")
+    with pytest.raises(KeyboardInterrupt), one_process():
+        run_study(declared(version=2, function=halts), "toy")
+    before = (results / "toy.part").read_bytes()
+    assert set(run_study(declared(), "toy")["version"]) == {1}  # as on another branch
+    assert (results / "toy.part").read_bytes() == before
+
+
 def test_damaged_weights_are_refused(results, declared, tmp_path_factory, monkeypatch, capsys):
     from course_utils.models import loading
 

@@ -157,8 +157,8 @@ def usable(name: str, version: int) -> pd.DataFrame:
 
 
 def settled(name: str, version: int) -> bool:
-    """Whether nothing waits to be put in place: no draft, and no stale row."""
-    return not draft_of(name).exists() and not stale(name, version)
+    """Whether nothing waits to be put in place: no draft of this version, and no stale row."""
+    return _current(_rows(draft_of(name)), version).empty and not stale(name, version)
 
 
 @contextmanager
