@@ -88,7 +88,7 @@ def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
         f"{path.name} has {len(first)} rows for {run} (lines {', '.join(str(k + 2) for k in first.index)}), "
         + (f"which differ in {', '.join(unlike)}" if unlike else "all alike")
         + (f"; and so for {more} more settings and seeds" if more else "")
-        + f".\nExpected one row for each setting and seed.\nDelete the others from {path}, then go on."
+        + f".\nExpected one row for each setting and seed.\nDelete all but the right one from {path}, then go on."
     )
 
 
