@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.data import feature_cache
+from course_utils.data import cache
 from course_utils.device import autocast, in_chunks, number_format, pick_device
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
@@ -57,14 +57,14 @@ def extract(
 
 def _extract(model: Model, x: np.ndarray, wanted: list[str], pooled: bool, device: torch.device) -> dict:
     keys = _keys(model, x, pooled, device)
-    stored = {name: feature_cache.read(keys[name]) for name in wanted} if keys else {}
+    stored = {name: cache.recall(keys[name]) for name in wanted} if keys else {}
     found = {name: array for name, array in stored.items() if array is not None}
     missing = [name for name in wanted if name not in found]
     if missing:
         computed = _compute(model, model.encode(x), missing, pooled, device)
         for name, array in computed.items():
             if keys:
-                feature_cache.write(keys[name], array)
+                cache.remember(keys[name], array)
         found |= computed
     return {name: found[name] for name in wanted}
 

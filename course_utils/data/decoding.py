@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from course_utils.data.archives import Archive
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.images import read_picture
+from course_utils.files import replacing
 
 _VERSION = 1  # raise it when a picture comes out differently than before
 Arrange = Callable[[np.ndarray, np.ndarray], Arrays]
@@ -83,11 +84,11 @@ def _reason(error: Exception, name: str) -> str:
 
 def _reorder(path: Path, order: np.ndarray) -> None:
     """Put the pictures of an .npy file in another order, a thousand at a time so that memory stays free."""
-    beside, x = path.with_name("ordered.tmp"), np.load(path, mmap_mode="r")
+    x = np.load(path, mmap_mode="r")
     header = {"descr": np.lib.format.dtype_to_descr(x.dtype), "fortran_order": False}
-    with open(beside, "wb") as file:
-        np.lib.format.write_array_header_2_0(file, {**header, "shape": (len(order), *x.shape[1:])})
-        for start in range(0, len(order), 1_000):
-            file.write(x[order[start : start + 1_000]].tobytes())
-    del x  # Windows replaces no file that is mapped
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        with beside.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, {**header, "shape": (len(order), *x.shape[1:])})
+            for start in range(0, len(order), 1_000):
+                file.write(x[order[start : start + 1_000]].tobytes())
+        del x  # Windows replaces no file that is mapped

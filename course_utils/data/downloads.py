@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from course_utils import ROOT
 from course_utils.errors import DataUnavailable
+from course_utils.files import replacing
 
 TIMEOUT = 8.0  # seconds without an answer after which an address counts as out of reach
 _silent: dict[str, str] = {}  # addresses that gave no answer in this process, so that no cell waits twice
@@ -106,22 +107,19 @@ def download(url: str, path: Path, what: str, check: Callable[[Path], None]) -> 
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with ask(url, what) as answer, open(beside, "wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            with tqdm.wrapattr(answer, "read", total=total, desc=what, leave=False) as source:
-                shutil.copyfileobj(source, file)
-        if total and beside.stat().st_size != total:
-            raise ValueError(f"only {beside.stat().st_size:,} of {total:,} bytes arrived")
-        check(beside)
-        os.replace(beside, path)
+        with replacing(path) as beside:
+            with ask(url, what) as answer, open(beside, "wb") as file:
+                total = int(answer.headers.get("Content-Length") or 0)
+                with tqdm.wrapattr(answer, "read", total=total, desc=what, leave=False) as source:
+                    shutil.copyfileobj(source, file)
+            if total and beside.stat().st_size != total:
+                raise ValueError(f"only {beside.stat().st_size:,} of {total:,} bytes arrived")
+            check(beside)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DataUnavailable(
             f"The download of {what} failed: {error}.\n"
             f"Expected {url} whole and unchanged.\n"
             "Run the cell again, or fetch the file yourself and name its folder in COURSE_DATA_DIR."
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path

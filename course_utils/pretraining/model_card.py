@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from course_utils.files import replacing
+
 CARD = """# PhotoNet, the backbone that ships with the course
 
 A residual network for small photographs: a 7x7 stem at stride 2 and four stages of one block each (32, 64,
@@ -49,4 +51,5 @@ def write(out: Path, measured: dict[int, float], n_val: int, facts: dict) -> Non
     """Write README.md beside the weights: `measured` is picture size (px) -> top-1; `facts` fill the text."""
     rows = [f"| {size} px | {a:.3f} | {(a * (1 - a) / n_val) ** 0.5:.3f} |" for size, a in measured.items()]
     text = CARD.format(table="\n".join(rows), n_val=n_val, stem=out.stem, **facts)
-    (out.parent / "README.md").write_text(text, encoding="utf-8")
+    with replacing(out.parent / "README.md") as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import update_bn
 from course_utils.data.images import resize
 from course_utils.device import autocast, number_format, pick_device
 from course_utils.errors import CourseError
+from course_utils.files import replacing
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS, load_model
 from course_utils.pretraining import model_card, tiny_imagenet
@@ -99,9 +100,8 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.SGD, st
     for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"]):
         if p in optimizer.state:
             tensors[f"momentum.{i}"] = optimizer.state[p]["momentum_buffer"].contiguous().cpu()
-    beside = path.with_suffix(".part")
-    save_file(tensors, beside, metadata={"state": json.dumps(state)})
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.SGD, state: dict) -> int:
@@ -165,9 +165,8 @@ def export(model: PhotoNet, path: Path, classes: list[str]) -> str:
     """Write the weights in half precision (statistics in full) with the class names; returns the sha256."""
     tensors = {k: v.half() if v.ndim > 1 else v for k, v in model.state_dict().items()}
     tensors = {k: v.contiguous().cpu() for k, v in tensors.items()}
-    beside = path.with_suffix(".part")
-    save_file(tensors, beside, metadata={"classes": json.dumps(classes)})
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"classes": json.dumps(classes)})
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

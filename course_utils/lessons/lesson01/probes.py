@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data.images import smaller
+from course_utils.data.splits import draw_in_one_order
 from course_utils.data.tasks import Task, load_task
 from course_utils.evidence.experiments import grid_of, tuned
 from course_utils.evidence.results import pack
@@ -94,10 +95,10 @@ def _rows(task: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     y = _task(task).train.y
     classes = np.unique(y)
     each = min(APART // len(classes), np.bincount(y).min() - max(SIZES[task]))
+    # The same whatever the seed, and so drawn once: no `draw`. The stored rows rest on this order.
     apart = np.concatenate([np.random.default_rng(0).permutation(np.flatnonzero(y == k))[:each] for k in classes])
     left = np.setdiff1d(np.arange(len(y)), apart)
-    order = np.random.default_rng(seed).permutation(left)
-    return np.concatenate([order[y[order] == k][:per_class] for k in classes]), apart
+    return draw_in_one_order(y, per_class, seed, left)[0], apart
 
 
 @lru_cache(maxsize=600)
