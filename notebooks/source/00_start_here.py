@@ -83,7 +83,8 @@ no_transfer = load_results("transfer").query(
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
-lesson00.figures.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
+lesson00.figures.accuracy_against_examples(
+    curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -107,7 +108,8 @@ recall("00-fewer", "C" if fewer.examples < 10 else "B" if fewer.examples <= 40 e
 
 # %%
 sizes = sorted(curves.per_class.unique().tolist())
-widgets.slider(lambda n: lesson00.figures.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
+widgets.slider(lambda n: lesson00.figures.accuracies_at(curves, n, labels),
+               sizes, "photographs a class", start=10)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -159,7 +161,8 @@ finish = {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
     pretrained = strategy != "from_scratch"
     model = load_model("photonet", len(task.classes), pretrained=pretrained, seed=0)
-    history = fit(model, task, strategy, lr=lesson00.tuned_rate(strategy, steps=100), steps=100, batch_size=16, augment=False)
+    rate = lesson00.tuned_rate(strategy, steps=100)
+    history = fit(model, task, strategy, lr=rate, steps=100, batch_size=16, augment=False)
     finish[strategy] = {"loss in training": history.table.loss[-10:].mean(),
                         "accuracy in the test": evaluate(model, task.test).accuracy}
 pd.DataFrame(finish).T.round(2)
@@ -248,7 +251,8 @@ folds = StratifiedKFold(5, shuffle=True, random_state=0)
 chances = cross_val_predict(head, features, mine.train.y, cv=folds, method="predict_proba")
 right = int((chances.argmax(1) == mine.train.y).sum())
 low, high = binomtest(right, len(mine.train)).proportion_ci(method="wilson")
-print(f"{len(mine.train)} pictures. Of new ones of this kind, expect {low:.2f} to {high:.2f} to be right.")
+print(f"{len(mine.train)} pictures. Of new ones of this kind, "
+      f"expect {low:.2f} to {high:.2f} to be right.")
 
 # %% [markdown]
 # That range is for pictures taken like these. New cameras, places or seasons can do worse.

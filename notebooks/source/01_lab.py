@@ -46,7 +46,9 @@ fields = lesson01.dissection.fields(model)
 middles = task.train.x[:64, :, 32:96, 32:96]
 
 def draw(channel):
-    rows = {stage: (field, lesson01.dissection.effective_field(model, middles, stage, channel), patches[stage][channel])
+    rows = {stage: (field,
+                    lesson01.dissection.effective_field(model, middles, stage, channel),
+                    patches[stage][channel])
             for stage, field in fields.items()}
     return lesson01.figures.exciting_patches(rows, channel)
 
@@ -119,8 +121,10 @@ from course_utils.lessons import lesson01
 
 task = load_task("ants_bees", fallback="textures")
 trained, untrained = load_model("photonet"), load_model("photonet", pretrained=False)
-extract(untrained, task.train.x)  # an untrained network gets its batch-norm statistics from these pictures
-dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
+# An untrained network gets its batch-norm statistics from these pictures.
+extract(untrained, task.train.x)
+dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4))
+           for stage in model.stages} for model in (trained, untrained)]
 lesson01.figures.dreams(*dreams)
 
 # %% [markdown]
@@ -157,7 +161,8 @@ from course_utils import cka
 model, pictures = load_model("photonet"), load_task("letters").test.x[::2]
 third, fourth = extract(model, pictures, "layer3"), extract(model, pictures, "layer4")
 other_order = np.random.default_rng(0).permutation(len(pictures))
-print(f"layer3 and layer4: {cka(third, fourth):.2f}, in another order: {cka(third, fourth[other_order]):.2f}")
+print(f"layer3 and layer4: {cka(third, fourth):.2f}, "
+      f"in another order: {cka(third, fourth[other_order]):.2f}")
 
 # %% [markdown]
 # Before you believe such a number, ask what it is for features that have *nothing* in common. We draw two sets of 256
@@ -241,7 +246,8 @@ from course_utils import cka
 letters = load_task("letters", per_class=200)
 pictures = letters.test.x[np.random.default_rng(0).permutation(len(letters.test))[:1000]]
 networks = {}
-runs = {"seed 0": ("from_scratch", 0), "seed 1": ("from_scratch", 1), "after": ("fine_tuning", 0)}
+runs = {"seed 0": ("from_scratch", 0), "seed 1": ("from_scratch", 1),
+        "after": ("fine_tuning", 0)}
 for name, (strategy, seed) in runs.items():
     model = load_model("photonet", 26, pretrained=strategy != "from_scratch", seed=seed)
     fit(model, letters, strategy, lr=3e-3, steps=100, seed=seed, progress=False)
@@ -253,14 +259,17 @@ from course_utils.lessons import lesson01
 
 def stage_by_stage(a, b, names):
     rows, columns = extract(a, pictures, "all"), extract(b, pictures, "all")
-    table = pd.DataFrame({there: {here: cka(rows[here], columns[there]) for here in rows} for there in columns})
+    table = pd.DataFrame({there: {here: cka(rows[here], columns[there]) for here in rows}
+                          for there in columns})
     return table.rename_axis(index=names[0], columns=names[1])
 
 photonet = load_model("photonet")
 maps = {
     "PhotoNet with itself": stage_by_stage(photonet, photonet, ("PhotoNet", "PhotoNet")),
-    "Two seeds, from scratch": stage_by_stage(networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
-    "Before and after fine-tuning": stage_by_stage(photonet, networks["after"], ("before", "after")),
+    "Two seeds, from scratch": stage_by_stage(
+        networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
+    "Before and after fine-tuning": stage_by_stage(
+        photonet, networks["after"], ("before", "after")),
 }
 lesson01.figures.similarity_maps(maps)
 
@@ -284,10 +293,13 @@ lesson01.figures.similarity_maps(maps)
 # %%
 untrained = [load_model("photonet", 26, pretrained=False, seed=seed) for seed in (0, 1)]
 for model in untrained:
-    extract(model, letters.train.x[:1000])  # sets its batch-norm statistics, from training pictures
+    # This sets its batch-norm statistics, from training pictures.
+    extract(model, letters.train.x[:1000])
 control = stage_by_stage(*untrained, ("seed 0", "seed 1"))
-pairs = {"trained, two seeds": maps["Two seeds, from scratch"], "untrained, two seeds": control}
-pd.DataFrame({name: np.diag(table) for name, table in pairs.items()}, control.index.rename("stage")).T.round(2)
+pairs = {"trained, two seeds": maps["Two seeds, from scratch"],
+         "untrained, two seeds": control}
+diagonals = {name: np.diag(table) for name, table in pairs.items()}
+pd.DataFrame(diagonals, control.index.rename("stage")).T.round(2)
 
 # %% [markdown]
 # The untrained pair agrees as well at the stem, a little better at the end and far better in the middle. Nothing was
@@ -353,7 +365,8 @@ with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model.run(batch, stop="layer3")  # nobody keeps what it returns
         if step in (1, 5, 10, 20):
             in_list = sum(output.nbytes for output in caught)
-            rows.append({"passes": step, "tensors in the list": len(caught), "their MB": in_list / 1e6,
+            rows.append({"passes": step, "tensors in the list": len(caught),
+                         "their MB": in_list / 1e6,
                          "MB kept behind them": sum(saved.values()) / 1e6})
 pd.DataFrame(rows).round(1)
 
@@ -394,7 +407,8 @@ check("01-hook", output_of)
 # %% jupyter={"source_hidden": true} tags=["solution"]
 def output_of(network, name, batch):
     layer, caught = network.get_submodule(name), []
-    handle = layer.register_forward_hook(lambda layer, inputs, output: caught.append(output))
+    handle = layer.register_forward_hook(
+        lambda layer, inputs, output: caught.append(output))
     try:
         network(batch)
     finally:  # also when the network stops with an error
