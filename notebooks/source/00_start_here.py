@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 00 · Start here: how many photographs do you need? · 20 min
+# # 00 · Start here: how many photographs do you need? · 32 min
 #
 # People say: *"with transfer learning you need 10 to 100 times fewer labels."* Is it so, and what could it mean
 # for your own pictures? In this lesson you see it measured, watch a race, and try a folder of yours.
@@ -65,7 +65,7 @@ task
 quiz("00-fewer")
 
 # %% [markdown]
-# ## How many times fewer? · 4 min
+# ## How many times fewer? · 7 min
 #
 # Both lines below have the same network, the same photographs and the same number of updates (training steps). **From
 # scratch** starts with random weights. **Transfer** keeps the pretrained backbone as it is and trains only a new head. Each point is the
@@ -146,7 +146,7 @@ spot_check("lesson00")
 # more), so the choice makes transfer look less good, not better.
 # </details>
 #
-# ## The race · 1 min
+# ## The race · 2 min
 #
 # Now live, with ten photographs a class and 100 updates for each of three ways to train:
 #
@@ -171,7 +171,7 @@ pd.DataFrame(finish).T.round(2)
 # All three have learned their twenty photographs: the loss is low. What counts is the other column, photographs that
 # they have never seen. A low training loss promises nothing. And this is one seed: it may lie far from the mean.
 #
-# ## How to read an interval · 1 min
+# ## How to read an interval · 2 min
 #
 # Who won, feature extraction or fine-tuning? Each dot below is one seed: both got the same twenty photographs, and the
 # next dot has another twenty. Grey dots are ties; how high a dot stands means nothing.
@@ -191,7 +191,7 @@ lesson00.figures.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 # this way, about 95 of 100 intervals contain it. If it lies on one side of zero, we say who is better. If it includes
 # zero, we do not know yet, and we say that. In this course no claim stands on one run.
 #
-# ## Exercise: reading an interval · easy · 4 min
+# ## Exercise: reading an interval · easy · 8 min
 #
 # Each `differences` holds accuracies a − b, one number a seed. Write a function that answers `"a"`, `"b"` or
 # `"not known"`: who is better, as far as the 95 % interval of the mean can tell? `mean_interval(differences)` has
@@ -218,7 +218,7 @@ def who_is_better(differences):
 check("00-interval", who_is_better)
 
 # %% [markdown]
-# ## Your folder · 2 min
+# ## Your folder · 5 min
 #
 # Put the path of a folder here, with a folder of pictures for each class (`photos/cat/…`, `photos/dog/…`), or leave
 # it empty to go on with all ants and bees. Your pictures stay on this machine.

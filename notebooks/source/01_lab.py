@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 46 min
+# # 01 · Layer hierarchies, the lab: a menu · 89 min
 #
 # Six ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each section stands on its own:
 # run the next cell, then go where you like.
@@ -16,7 +16,7 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
-# ## What excites a channel · 3 min
+# ## What excites a channel · 5 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?
@@ -78,7 +78,7 @@ widgets.slider(draw, CHANNELS, "channel")
 # statistics: random channels have their favourites too. In which row do the seven stop having something in common?
 
 # %% [markdown]
-# ## Exercise: how far does a unit see? · medium · 10 min
+# ## Exercise: how far does a unit see? · medium · 20 min
 #
 # Where do the 7, 15, 27, 51 and 99 pixels come from? Write a function that works it out. `layers` is a list of
 # pairs `(kernel, stride)`, the layer next to the picture first. The answer is the side of the field in pixels.
@@ -104,7 +104,7 @@ def receptive_field(layers):
 check("01-field", receptive_field)
 
 # %% [markdown]
-# ## Dreaming · 2 min
+# ## Dreaming · 3 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
 # noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training,
@@ -143,7 +143,7 @@ lesson01.figures.dreams(*dreams)
 # no photograph may ever look so.
 
 # %% [markdown]
-# ## CKA: do two networks see the same? · 2 min
+# ## CKA: do two networks see the same? · 4 min
 #
 # Train a network twice from different random weights. Feature 7 of the one has nothing to do with feature 7 of the
 # other, so the features themselves cannot be compared. But we can compare *which pictures look alike* to each. **CKA**
@@ -188,7 +188,7 @@ pd.DataFrame(floor).round(3)
 # once.
 
 # %% [markdown]
-# ## Exercise: how alike are two sets of features? · medium · 12 min
+# ## Exercise: how alike are two sets of features? · medium · 24 min
 #
 # Write the plain form yourself. `a` is N x D1 and `b` is N x D2: features of the same N pictures.
 #
@@ -232,7 +232,7 @@ check("01-cka", linear_cka)
 # </details>
 
 # %% [markdown]
-# ## CKA: three comparisons, stage by stage · 3 min
+# ## CKA: three comparisons, stage by stage · 6 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with
 # seeds 0 and 1, see the same? And what does fine-tuning change? The pictures for comparing are 1,000 test letters, in
@@ -311,7 +311,7 @@ pd.DataFrame(diagonals, control.index.rename("stage")).T.round(2)
 # and give an interval.
 
 # %% [markdown]
-# ## Forward hooks, and the leak · 3 min
+# ## Forward hooks, and the leak · 7 min
 #
 # `extract` gives what a stage gives. What if you want a layer *inside* a stage, or your network has no `extract`? For
 # that PyTorch has **forward hooks**: a function that you hang on a layer. It is called after each pass through the
@@ -390,7 +390,7 @@ print(f"caught since the hook is gone: {len(caught)}")
 # under `torch.no_grad()` when you only look.
 
 # %% [markdown]
-# ## Exercise: look inside and leave no trace · easy · 8 min
+# ## Exercise: look inside and leave no trace · easy · 16 min
 #
 # Write a function that runs `network` on `batch` and returns **two things**: what the layer called `name` gives, and
 # how many hooks are on that layer when you are done, `len(layer._forward_hooks)`. Somebody else may have hung a hook
@@ -424,7 +424,7 @@ check("01-hook", output_of)
 # `create_feature_extractor`.
 
 # %% [markdown]
-# ## The classic: borrowed stages · 2 min
+# ## The classic: borrowed stages · 3 min
 #
 # In 2014 Yosinski and others cut a data set into two halves of its classes, **A** and **B**, and trained a network on
 # each. Then they built new networks for B: the first *n* stages borrowed, the rest from random weights. **AnB**

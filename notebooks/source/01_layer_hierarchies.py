@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 25 min
+# # 01 · Layer hierarchies: a dissection · 47 min
 #
 # People say: *"early layers are universal, late layers are specific to the task."* If so, one could choose where to
 # cut a network before anything is trained. In this lesson you open a network, look into each stage and measure what it
@@ -7,10 +7,10 @@
 #
 # <details><summary>For teachers</summary>
 #
-# Route for 90 minutes: the core (30), then the lab's "What excites a channel" (15) and "Dreaming" where there is time.
-# Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a hurry, skip "A mistake that
-# nobody notices". The mistake to expect: reading the best stage off the test accuracies, and then quoting that
-# accuracy.
+# Route for 90 minutes: the core (50), then the lab's "What excites a channel" with its exercise (25) and "Dreaming"
+# where there is time. Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a
+# hurry, skip "A mistake that nobody notices". The mistake to expect: reading the best stage off the test accuracies,
+# and then quoting that accuracy.
 # </details>
 
 # %%
@@ -24,7 +24,7 @@ TASK = "digits"  # or the path of a folder of pictures, with a folder for each c
 PHOTOGRAPH = 16  # or "mine.jpg"
 
 # %% [markdown]
-# ## A network is a chain · 1 min
+# ## A network is a chain · 2 min
 #
 # PhotoNet has five **stages**. Each takes the maps of the one before and makes new ones: more **channels**, fewer
 # places. A channel is one map, a number for each place: how strongly something was found there. The number is called
@@ -75,7 +75,7 @@ widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stag
 # Early maps still look like the photograph. Late ones say little about where. Whether they say *what*, a map cannot
 # show.
 #
-# ## Exercise: sort the stages · easy · 4 min
+# ## Exercise: sort the stages · easy · 8 min
 #
 # Five panels show another picture as the five stages see it, each the mean over its channels. Which order is it from
 # stem to layer4? And which clue did you use: **1** the colours, **2** the grain (how large the squares are, how sharp
@@ -102,7 +102,7 @@ answer = ("BDAEC", 2)
 check("01-order", answer)
 
 # %% [markdown]
-# ## What does a stage know? · 1 min
+# ## What does a stage know? · 2 min
 #
 # Looking is not measuring. A **probe** is: take a stage's **features** (its maps, each averaged over all places) and
 # train the simplest classifier on them, a linear one. What the probe gets right is in the features; it has nothing
@@ -119,7 +119,7 @@ check("01-order", answer)
 quiz("01-star")
 
 # %% [markdown]
-# ## Does the star slide? · 4 min
+# ## Does the star slide? · 8 min
 #
 # How far is a task from the source? Not by opinion: the **distance** compares PhotoNet's last features of 150
 # pictures of the task with those of 150 photographs of the source. It has no unit. Two draws of the source itself
@@ -201,7 +201,7 @@ table[list(model.stages)].round(2)
 # For letters layer3 stays ahead. On one digit even the lean is gone, but the cut itself costs so much (.57 becomes
 # .41) that this does not tell us why.
 #
-# ## And the early layers? · 1 min
+# ## And the early layers? · 2 min
 #
 # "Universal" should mean: good for every task. In the figure, the trained stem begins where the untrained twin
 # begins. What do trained weights add at each stage, with 20 of each?
@@ -225,7 +225,7 @@ means = at_20.pivot_table(index="task", columns=["network", "stage"], values="ac
 spot_check("probes")
 
 # %% [markdown]
-# ## Exercise: probe it yourself · medium · 8 min
+# ## Exercise: probe it yourself · medium · 16 min
 #
 # `train` and `test` are dictionaries, stage -> features (N x D). Write the function that gives a dictionary, stage ->
 # accuracy on the test features, for every stage in `train`. **Standardise** each feature first (mean 0, spread 1), so
@@ -267,7 +267,7 @@ train, test = extract(model, task.train.x, "all"), extract(model, task.test.x, "
  for stage in train}
 
 # %% [markdown]
-# ## A mistake that nobody notices · 2 min
+# ## A mistake that nobody notices · 4 min
 #
 # Let us **break it**: features in training mode. In `train()`, batch norm uses the mean and spread of the batch in
 # hand, so the features of a picture depend on its neighbours. Here they come in batches of ten.

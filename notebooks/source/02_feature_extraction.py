@@ -1,12 +1,12 @@
 # %% [markdown]
-# # 02 · Feature extraction: a recipe · 32 min
+# # 02 · Feature extraction: a recipe · 65 min
 #
 # People say: *"below 500 examples a class, freeze the backbone"*, and *"extracting features is about twice as fast as
 # fine-tuning."* In this lesson you cook it step by step, check that frozen is frozen, and see when freezing pays.
 #
 # <details><summary>For teachers</summary>
 #
-# Route for 90 minutes: the core (35), then the lab's "Costs" and "A real leak". Collect the votes for the prediction
+# Route for 90 minutes: the core (65), then the lab's "Costs" and "A real leak". Collect the votes for the prediction
 # by hand. Let pupils guess the three percentages of the first figure before it is shown. In a hurry, skip the exercise
 # on duplicates. The mistake to expect: `backbone.eval()` once, before a loop that calls `train()`.
 # </details>
@@ -26,7 +26,7 @@ else:
 task
 
 # %% [markdown]
-# ## It already knows · 2 min
+# ## It already knows · 5 min
 #
 # Nothing is trained yet. Take a test photograph and look for the five training photographs most like it. What "like"
 # means is up to the **features**: the raw pixels, the 256 numbers of an untrained network, or those of a network that
@@ -91,7 +91,7 @@ widgets.slider(show, [typical, *others], "test photograph")
 quiz("02-freeze")
 
 # %% [markdown]
-# ## The recipe · 1 min
+# ## The recipe · 4 min
 #
 # Six steps, in plain PyTorch. **One: choose a model.** It comes with its own way to prepare pictures; never mix it
 # with another's. **Two: remove the head**, which names the source's 199 things. **Three: freeze** what is left.
@@ -143,7 +143,7 @@ print(f"right: {accuracy(head, task):.2f}")
 # %% [markdown]
 # That is all of it. One run, though; the intervals come below.
 #
-# ## The frozen network that moves · 1 min
+# ## The frozen network that moves · 2 min
 #
 # Now **break it**. The backbone is frozen, so it can serve a second task: digits. A new head, the same loop. Only
 # this time we call `train()` first, as every training loop does.
@@ -167,7 +167,7 @@ print("are its statistics as they were?", statistics.equal(backbone[0][1].runnin
 # **buffers**, not parameters, so `requires_grad` does not hold them. In `eval()` mode batch norm *uses*
 # what is stored: the network now looks at ants as if the world were made of digits.
 #
-# ## Exercise: freeze, honestly · medium · 10 min
+# ## Exercise: freeze, honestly · medium · 20 min
 #
 # Write `freeze(network)`: afterwards no parameter trains, no statistic moves and every layer answers as in `eval()`,
 # even when someone calls `network.train()`. `network.modules()` gives all layers, those inside others too. A **hook**
@@ -218,7 +218,7 @@ print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} "
 # "feature_extraction")` does all six steps, and because a frozen backbone always gives the same features, it computes
 # them only once.
 #
-# ## How good, with how many? · 2 min
+# ## How good, with how many? · 5 min
 #
 # One run proves nothing, so here are stored ones: four tasks, four numbers of examples of each class, ten seeds. A row
 # is a run. Nothing about them was chosen on test pictures.
@@ -273,7 +273,7 @@ claim("With two examples of each class, mean of four tasks, "
       paired_difference(mean_of_four, "feature_extraction", "from_scratch"))
 
 # %% [markdown]
-# ## Freeze, or fine-tune? · 3 min
+# ## Freeze, or fine-tune? · 5 min
 #
 # **Fine-tuning** lets the backbone learn as well, here with 400 updates. The rule says: not below 500 examples of each
 # class. This is the difference in accuracy, seed by seed, on the same pictures.
@@ -332,7 +332,7 @@ claim("With 1,000 letters of each class, "
 spot_check("heads")
 
 # %% [markdown]
-# ## What does a step cost? · 1 min
+# ## What does a step cost? · 3 min
 #
 # Three ways to get from 16 pictures to gradients: fine-tuning goes forward and backward through everything; the frozen
 # loop goes forward only; with **cached** features the backbone rests.
@@ -366,7 +366,7 @@ print(f"frozen is {costs['fine-tuning'] / costs['frozen']:.1f} times "
 # is for: 25 epochs cost one pass through the backbone. In our benchmark they take less than a tenth of the frozen
 # loop's time, with the same accuracy. (The lab takes these costs apart, and says where "twice" may come from.)
 #
-# ## Exercise: the same picture twice · medium · 8 min
+# ## Exercise: the same picture twice · medium · 16 min
 #
 # A test is worth nothing if its pictures were trained on. `train` and `test` are N x 3 x H x W, and someone has put
 # copies of training pictures into the test: some exact, some a little brighter or darker, some with noise. Write the

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 51 min
+# # 02 · Feature extraction, the lab: a menu · 123 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb): maps, choices, costs, leaks and mistakes.
 # Each section stands on its own: run the next cell, then go where you like.
@@ -17,7 +17,7 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
-# ## The map · 4 min
+# ## The map · 10 min
 #
 # A feature vector has 256 numbers, and nobody can see in 256 dimensions. So people flatten the vectors to two and look
 # at the map. Such maps are pretty, and they are easy to believe too much.
@@ -149,7 +149,7 @@ lesson02.figures.picture_maps(extremes, pictures, y, right, task.classes)
 # this in [Wattenberg et al. 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 4 min
+# ## Which stage to take · 9 min
 #
 # The last stage is the habit. Lesson 01 showed that an earlier one may serve better. Suppose you have five pictures of
 # each digit, 50 in all, and no others. Which stage do you take? The test split must not answer: it is for one
@@ -254,7 +254,7 @@ pd.DataFrame(rows).round(2)
 # - The winner's own score is a little too good, because it won. The next section measures that for epochs.
 
 # %% [markdown]
-# ## Choosing the best epoch · 4 min
+# ## Choosing the best epoch · 9 min
 #
 # Many training loops keep the weights of the best epoch: after each epoch they measure the accuracy on some
 # photographs, and at the end they report the highest. PyTorch's own [tutorial on ants and
@@ -368,7 +368,7 @@ pd.DataFrame({
 # never met?".
 
 # %% [markdown]
-# ## A real leak · 3 min
+# ## A real leak · 5 min
 #
 # A **leak**: a test picture was already there when the network was pretrained. Ours is real. Tiny-ImageNet has a
 # class *bee* with 500 photographs, and 25 of the 83 bees we test on are among them, as thumbnails show (a correlation
@@ -423,7 +423,7 @@ lesson02.figures.leaked_and_clean(runs)
 # report leaked and clean separately. [The list](../data/weights/photonet_dropped.csv) says what we left out.
 
 # %% [markdown]
-# ## Costs · 3 min
+# ## Costs · 8 min
 #
 # "Extracting features is about twice as fast as fine-tuning." Is it? A step of training runs the pictures forward,
 # then the gradients backward through everything that may change. We count both, and we watch the clock.
@@ -516,7 +516,7 @@ print(f"the loop / cached, 25 epochs: {25 * frozen_loop / frozen_loop:.0f}, "
 # random crops cannot.
 
 # %% [markdown]
-# ## Costs: the exact answer or many steps? · 2 min
+# ## Costs: the exact answer or many steps? · 7 min
 #
 # With the features in memory, a linear head is logistic regression. scikit-learn solves it; our loop walks down to it
 # by **gradient descent**. With a little L2 penalty the loss is convex: it has one lowest point. So both should end in
@@ -551,6 +551,13 @@ def objective(head, x):
     return F.cross_entropy(head(x), y) + head.weight.square().sum() / (2 * n)
 
 
+def exact_loss(exact, train):
+    head = torch.nn.Linear(*reversed(exact.coef_.shape), dtype=torch.double)
+    head.weight.data = torch.as_tensor(exact.coef_)
+    head.bias.data = torch.as_tensor(exact.intercept_)
+    return objective(head, torch.as_tensor(train)).item()
+
+
 # %%
 def walk(train, test, exact):
     x, best = torch.as_tensor(train), exact_loss(exact, train)
@@ -571,12 +578,6 @@ def walk(train, test, exact):
                           "same answer": (guesses == exact.predict(test)).mean()}
     return pd.DataFrame(rows).T.rename_axis("steps")
 
-def exact_loss(exact, train):
-    head = torch.nn.Linear(*reversed(exact.coef_.shape), dtype=torch.double)
-    head.weight.data = torch.as_tensor(exact.coef_)
-    head.bias.data = torch.as_tensor(exact.intercept_)
-    return objective(head, torch.as_tensor(train)).item()
-
 results = {}
 for kind, (train, test) in features.items():
     exact = LogisticRegression(C=1.0, max_iter=2000).fit(train, task.train.y)
@@ -596,7 +597,7 @@ pd.concat(results, axis=1).round(3)
 # when the features do not fit into memory, when pictures change each epoch, or when the backbone is to learn too.
 
 # %% [markdown]
-# ## Unbalanced: when one class is rare · 3 min
+# ## Unbalanced: when one class is rare · 6 min
 #
 # In a factory nearly every surface is intact. `defects` is drawn after such a task: brick, gravel and grass, with
 # twenty intact pictures for one crack, one pit and one scratch. Our question is the factory's: is there *any* defect?
@@ -666,7 +667,7 @@ for name, head in heads.items():
 # the test was.
 
 # %% [markdown]
-# ## Exercise: precision at a recall · medium · 10 min
+# ## Exercise: precision at a recall · medium · 20 min
 #
 # `scores` are N numbers, the higher the more likely; `labels` are N labels 0 or 1; `wanted` is the recall, the share
 # of label 1 that must be found. A picture raises an alarm if its score is **at or above** the threshold. Take the
@@ -697,7 +698,7 @@ def precision_at_recall(scores, labels, wanted):
 check("02-recall", precision_at_recall)
 
 # %% [markdown]
-# ## Unbalanced: can the probabilities be believed? · 2 min
+# ## Unbalanced: can the probabilities be believed? · 6 min
 #
 # A head that says "30 %" should be right about a defect in 30 of 100 such cases. Then it is **calibrated**. We sort
 # the test pictures into 15 bins by what the head says, and look at how often there is a defect.
@@ -770,7 +771,7 @@ pd.DataFrame(floor).T.round(3)
 # same kind of error for the class that the model names, with the same bias.
 
 # %% [markdown]
-# ## A regression head: how far is a letter turned? · 2 min
+# ## A regression head: how far is a letter turned? · 5 min
 #
 # A head need not name classes. The letters of this course come with a turn between −15 and 15 degrees. Until now that
 # was a nuisance, which a network had better ignore. Now it is what we ask for: **ridge regression** on frozen
@@ -827,7 +828,7 @@ pd.DataFrame(rows).T.round(1)
 # then group the errors.
 
 # %% [markdown]
-# ## For people who come from scikit-learn · 2 min
+# ## For people who come from scikit-learn · 5 min
 #
 # To scikit-learn, a frozen backbone is a **transformer** that needs no fitting: pictures in, features out. Then all
 # that you know works: pipelines, cross-validation, a grid over settings. Here the stage is one of the settings.
@@ -883,7 +884,7 @@ for name, inputs, steps in (("in the pipeline", task.train.x, classifier),
     print(f"{name}: {scores.mean():.3f} in {time.perf_counter() - start:.1f} s")
 
 # %% [markdown]
-# ## A bigger backbone · 2 min
+# ## A bigger backbone · 6 min
 #
 # PhotoNet is small so that it fits into this course. The recipe is the same for the networks that others use:
 # torchvision's ResNet-18, for example, trained on the 1.3 million photographs of ImageNet. Its weights (45 MB) come
@@ -950,7 +951,7 @@ else:
 # be among yours.
 
 # %% [markdown]
-# ## More mistakes · 6 min
+# ## More mistakes · 19 min
 #
 # Three that are easy to make and hard to see. Each is made, seen, and mended.
 #
@@ -1154,7 +1155,7 @@ lost.agg(["mean", "min", "max"]).round(2) + 0.0  # + 0.0 turns -0.0 into 0.0
 # and `timm.data.create_transform` in timm.
 
 # %% [markdown]
-# ## Homework for a class · 3 min
+# ## Homework for a class · 7 min
 #
 # In groups of two or three: choose two things that you all have at home (cups and glasses; maple and oak leaves).
 # Take **ten phone photographs of each**, in a folder for each thing. Use the same two folder names as the
