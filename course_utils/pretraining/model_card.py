@@ -5,7 +5,7 @@ from pathlib import Path
 CARD = """# PhotoNet, the backbone that ships with the course
 
 A residual network for small photographs: a 7x7 stem at stride 2 and four stages of one block each (32, 64,
-128 and 256 channels), 1.28 million weights with its head. `course_utils/models/backbones.py` holds it,
+128 and 256 channels), 1.28 million weights with its head. `course_utils/models.py` holds it,
 `python3 -m course_utils pretrain` makes it, and `pretrain --evaluate` measures it again.
 
 ## How good it is

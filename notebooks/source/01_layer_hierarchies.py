@@ -155,10 +155,10 @@ lesson01.figures.best_stages(pretrained, titles, untrained, seen, chance)
 # </details>
 
 # %%
-digits = pretrained[pretrained.task == "digits"]
-apart = digits.pivot_table(index="per_class", columns="stage", values="apart")
-apart = apart[list(model.stages)].to_numpy()
-first, last = apart[[0, -1]].argmax(axis=1)  # the best stage with 1 example and with 80
+digits = whole.query("task == 'digits' and network == 'pretrained'")
+held_out = digits.pivot_table(index="per_class", columns="stage", values="apart")
+best = held_out[list(model.stages)].to_numpy().argmax(axis=1)
+first, last = best[[0, -1]]  # the best stage with 1 example and with 80
 recall("01-star", "A" if last > first else "B" if last == first else "C")
 
 # %% [markdown]
