@@ -232,7 +232,7 @@ EDITS = {
 @pytest.mark.parametrize("text_too", [False, True])
 def test_a_notebook_edited_apart_from_its_text_stops_the_build(tmp_path, instant, capsys, kind, text_too):
     source = add_source(tmp_path, "01_tiny", LESSON)
-    path = building.build(source).path
+    path = build.build(source).path
     if EDITS[kind]:
         edit(path, EDITS[kind])
     else:
@@ -250,40 +250,40 @@ def test_a_notebook_edited_apart_from_its_text_stops_the_build(tmp_path, instant
 
 
 def test_the_copying_that_the_message_names_loses_nothing(tmp_path, instant):
-    shutil.copy(building.PAIRING, tmp_path)
+    shutil.copy(build.PAIRING, tmp_path)
     source = add_source(tmp_path, "01_tiny", LESSON)
-    path = building.build(source).path
+    path = build.build(source).path
     edit(path, EDITS["a new cell"])
     with pytest.raises(CourseError) as error:
-        building.build(source)
+        build.build(source)
     jupytext_command(str(error.value).split("jupytext ", 1)[1].splitlines()[0].split())
-    building.build(source)
+    build.build(source)
     assert nbformat.read(path, as_version=4).cells[2].source == "1 + 1"
 
 
 def test_an_edit_that_both_have_or_the_text_alone_is_built(tmp_path, instant):
     source = add_source(tmp_path, "01_tiny", LESSON)
-    path = building.build(source).path
+    path = build.build(source).path
     source.write_text(source.read_text(encoding="utf-8") + "\n# %%\n2 + 2\n", encoding="utf-8")
-    assert building.build(source).changed
+    assert build.build(source).changed
     edit(path, EDITS["a line"])  # as JupyterLab saves: both, and folds and outputs as they are on the screen
     edit(path, lambda notebook: notebook.cells[3].metadata.update(scrolled=True))
     edit(path, lambda notebook: notebook.cells[3].update(outputs=[], execution_count=None))
-    source.write_text(building.as_text(nbformat.read(path, as_version=4)), encoding="utf-8")
-    assert building.build(source).changed and not building.build(source).changed
+    source.write_text(build.as_text(nbformat.read(path, as_version=4)), encoding="utf-8")
+    assert build.build(source).changed and not build.build(source).changed
 
 
 def test_a_notebook_saved_during_the_build_is_not_overwritten(tmp_path, instant, monkeypatch):
     source = add_source(tmp_path, "01_tiny", LESSON)
-    path = building.build(source).path
+    path = build.build(source).path
 
     def save(notebook, folder, env):
         edit(path, EDITS["a line"])
         return Execution(cell_seconds=[0.0] * len(notebook.cells))
 
-    monkeypatch.setattr(building, "execute", save)
+    monkeypatch.setattr(build, "execute", save)
     with pytest.raises(CourseError, match="was changed"):
-        building.build(source)
+        build.build(source)
     assert "1 + 1" in nbformat.read(path, as_version=4).cells[1].source
 
 
