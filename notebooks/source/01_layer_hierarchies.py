@@ -94,9 +94,10 @@ answer = ...  # your code, such as ("ABCDE", 1)
 check("01-order", answer)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 answer = ("BDAEC", 2)
 
-check("01-order", answer)
+check("01-order", answer, solution=True)
 
 # %% [markdown]
 # ## What does a stage know? · 1 min
@@ -233,6 +234,7 @@ check("01-probe", probe_stages)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def probe_stages(train, y, test, y_test):
     accuracy = {}
     for stage in train:
@@ -241,7 +243,7 @@ def probe_stages(train, y, test, y_test):
         accuracy[stage] = head.score(scaler.transform(test[stage]), y_test)
     return accuracy
 
-check("01-probe", probe_stages)
+check("01-probe", probe_stages, solution=True)
 
 # %% [markdown]
 # Now on `TASK`, with five of each class. If it is a folder of yours, this dissects the network on your own pictures.
