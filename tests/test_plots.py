@@ -43,6 +43,7 @@ from course_utils.lessons.lesson00 import diagram
 from course_utils.lessons.lesson00 import figures as figures00
 from course_utils.lessons.lesson00.fewer import times_fewer
 from course_utils.lessons.lesson01 import figures as figures01
+from course_utils.lessons.lesson01.figures.stages import best_stage
 from course_utils.lessons.lesson02 import figures as figures02
 from course_utils.plots import style
 
@@ -341,7 +342,7 @@ def test_a_grid_shows_each_picture_under_its_title():
     assert len(figure.axes) == 8 and figure.words.startswith("7 pictures, titled picture 0,")
 
 
-def test_a_star_stands_where_the_images_apart_say_and_not_on_the_best_test_accuracy():
+def test_a_star_stands_where_held_out_images_say_and_not_on_the_best_test_accuracy():
     figure = the_stars()
     assert figure.words.count("layer2 (0") == 2 and figure.words.count("layer1 (0") == 2
     table = probed()
@@ -356,6 +357,31 @@ def test_a_star_is_hollow_where_no_stage_is_clearly_better():
     table["apart"] = np.where(table["per_class"] == 2, 0.5 + noise, table["apart"])
     figure = figures01.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
     assert figure.words.count("not clear") == 1 and "with 20 of each, layer2 (0.7" in figure.words
+
+
+def alike(rng, seeds):
+    return rng.normal(0, 0.1, (seeds, 5))
+
+
+def two_ahead(rng, seeds):
+    return rng.normal(0, 0.1, (seeds, 5)) + [0, 0.9, 0.9, 0, 0]
+
+
+def alike_by_seed(rng, seeds):
+    return rng.normal(0, 0.3, (seeds, 1)) + rng.normal(0, 0.1, (seeds, 5)) * [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("draw", [alike, two_ahead, alike_by_seed])
+def test_of_equal_stages_one_is_called_the_best_in_one_case_of_twenty_at_most(draw):
+    rng = np.random.default_rng(0)
+    filled = np.mean([best_stage(draw(rng, 10))[1] for _ in range(2000)])
+    assert filled <= 0.062, "a share of .05, drawn 2,000 times, stays below this in 99 of 100 cases"
+
+
+def test_a_stage_ahead_of_all_others_is_called_the_best():
+    rng = np.random.default_rng(0)
+    found = [best_stage(alike(rng, 10) + [0, 0, 0.3, 0, 0]) for _ in range(100)]
+    assert all(stage == 2 for stage, _ in found) and np.mean([clear for _, clear in found]) > 0.9
 
 
 def test_panels_hide_the_names_of_the_stages():

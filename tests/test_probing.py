@@ -11,7 +11,7 @@ from course_utils.errors import CourseError
 from course_utils.evidence.transfer_grid import STAGES
 from course_utils.lessons.lesson01 import probes as probing
 from course_utils.lessons.lesson01 import yosinski
-from course_utils.lessons.lesson01.probes import APART, SIZES
+from course_utils.lessons.lesson01.probes import HELD_OUT, SIZES
 from course_utils.lessons.lesson01.views import as_seen, photograph_of
 from course_utils.tools.run import ROOT
 from course_utils.training.evaluation import inference
@@ -29,7 +29,7 @@ def test_the_images_apart_are_always_the_same_and_no_probe_learns_from_them(task
             assert set(np.bincount(y[train])) == {size}
             before = set(train)
             aparts.append(tuple(apart))
-    assert len(set(aparts)) == 1 and len(aparts[0]) <= APART
+    assert len(set(aparts)) == 1 and len(aparts[0]) <= HELD_OUT
     assert len(set(np.bincount(y[list(aparts[0])]))) == 1
 
 

@@ -139,8 +139,8 @@ def run_epoch(
         rows = rows.to(x.device, non_blocking=True)
         views = augment(x[rows], pick.choice(sizes), draw)
         with autocast(x.device):
-            scores = model(model.prepare(views))
-        loss = F.cross_entropy(scores.float(), y[rows], label_smoothing=SMOOTHING)
+            logits = model(model.prepare(views))
+        loss = F.cross_entropy(logits.float(), y[rows], label_smoothing=SMOOTHING)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

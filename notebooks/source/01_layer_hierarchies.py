@@ -111,7 +111,8 @@ check("01-order", answer, solution=True)
 # examples of each class, over ten seeds. The untrained twin is probed too: it is the control.
 #
 # The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not
-# the test pictures either. Whoever chooses on the test pictures fools themselves.
+# the test pictures either. Whoever chooses on the test pictures fools themselves. The star is filled if the stage is
+# clearly ahead of every other one, and hollow if a second may be as good.
 
 # %%
 quiz("01-star")
@@ -144,21 +145,23 @@ lesson01.figures.best_stages(whole[whole.network == "pretrained"], titles, whole
 # Three panels, ants and bees, letters and digits, with the stages from left to right and a line for 1, 5, 20 and 80
 # examples of each class. For letters and digits every line rises to layer3, where its star is, and falls a little
 # at layer4. For ants and bees with 20 of each the line rises to the end and the star is on layer4; with fewer the
-# lines are nearly flat, and with one the star is hollow: no stage stands out. The untrained twin is a grey line that
-# rises by .04 at most and falls on letters. Above, one
-# picture of each task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
+# lines are nearly flat. A star is filled where its stage is clearly ahead of every other one: for letters with 5, 20
+# and 80 of each, for digits with 80, for ants and bees with 5. The others are hollow, so a second stage may be as
+# good. The untrained twin is a grey line that rises by .04 at most and falls on letters. Above, one picture of each
+# task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
 # </details>
 
 # %%
 digits = whole.query("task == 'digits' and network == 'pretrained'")
-apart = digits.pivot_table(index="per_class", columns="stage", values="apart")[list(model.stages)].to_numpy()
-first, last = apart[[0, -1]].argmax(axis=1)  # the best stage with 1 example and with 80
+held_out = digits.pivot_table(index="per_class", columns="stage", values="apart")
+best = held_out[list(model.stages)].to_numpy().argmax(axis=1)
+first, last = best[[0, -1]]  # the best stage with 1 example and with 80
 recall("01-star", "A" if last > first else "B" if last == first else "C")
 
 # %% [markdown]
 # We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the
 # most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What
-# moves it is the *task*.
+# moves it is the *task*. Mind the hollow stars: where the digits are few, a second stage may be as good.
 #
 # Our primary claim, written down before the runs, was about one digit of each class:
 

@@ -428,8 +428,8 @@ def train(model, learns, inputs, to_features):
     generator = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(y), generator=generator).split(28):
-            scores = model.head(to_features(inputs[rows]))
-            loss = torch.nn.functional.cross_entropy(scores, y[rows])
+            logits = model.head(to_features(inputs[rows]))
+            loss = torch.nn.functional.cross_entropy(logits, y[rows])
             model.zero_grad()
             loss.backward()
             optimiser.step()
