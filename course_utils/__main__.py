@@ -40,7 +40,7 @@ STARTS = {  # the module that carries it out, unless it has the command's name, 
     "run": "course_utils.tools.run run",
     "test": "pytest -n2 --dist=loadfile",
     "build": "course_utils.tools.run build",
-    "pretrain": "course_utils.pretraining.recipe",
+    "pretrain": "course_utils.pretraining.command",
 }
 
 

@@ -25,6 +25,7 @@ FOLD = re.compile(r"<details[^>]*>\s*<summary>.*?</summary>(.*?)</details>", re.
 HTML_PICTURE = re.compile(r"<(?:img|svg)\b")
 NAMES_A_SOLUTION = re.compile(r"(?:^#+ |<summary>).*\bsolution", re.MULTILINE | re.IGNORECASE)
 DIFFICULTY, MINUTES = re.compile(r" · (?:easy|medium|hard)\b"), re.compile(r" · \d+ min\b")
+HOLE = re.compile(r"\bNaN\b|\bnan\b")
 YOUR_CODE = re.compile(r"# your code|\.\.\.")
 NO_ALT_TEXT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=[\"'][^\"'])")
 WORDS, CODE_CELLS, LINES = 1800, 25, 30
@@ -32,6 +33,7 @@ MOST_FIGURES, LEAST_FIGURES = 5, 2
 CLAIMS = 3
 SLOT = 45  # minutes of a core
 LINE = 92  # characters; JupyterLab at 1,280 px cuts what is longer
+PRAISE = ("✓ Passed", "✓ Solution")  # how the cards begin, of a learner's answer and of the course's
 DESCRIPTION = 15  # words that say at least what a figure shows
 DESK_LINE = """\
 from course_utils import (
@@ -149,6 +151,11 @@ def clean_outputs(lesson: Lesson) -> list[str]:
     return wrong
 
 
+def without_holes(lesson: Lesson) -> list[str]:
+    """No table says NaN, which tells a learner nothing: it is left empty or says why there is no number."""
+    return [f"cell {n} shows NaN" for n, cell in lesson.cells("code") if any(map(HOLE.search, texts(cell)))]
+
+
 def count_figures(cell: NotebookNode) -> int:
     """How many pictures a cell shows, those within HTML included (as a widget's static part)."""
     bundles = [output.get("data", {}) for output in cell.outputs]
@@ -246,6 +253,18 @@ def exercises(lesson: Lesson) -> list[str]:
     return wrong + [f"exercise {name} has no solution" for name in sorted(attempted - solved)]
 
 
+def cards(lesson: Lesson) -> list[str]:
+    """A solution says so in its first line and on its card; other cells pass nothing, and hint at nothing, untried."""
+    wrong = []
+    for n, cell in ((n, cell) for n, cell in lesson.cells("code") if called(cell, "check")):
+        said = " ".join(texts(cell))
+        if SOLUTION not in tags(cell):
+            wrong += [f"cell {n} shows {word!r} before anybody tried" for word in (*PRAISE, "Hint") if word in said]
+        elif not cell.source.startswith("# Solution\n") or PRAISE[0] in said or PRAISE[1] not in said:
+            wrong.append(f"cell {n} and its card do not say that this is the solution")
+    return wrong
+
+
 def declared_there(lesson: Lesson) -> list[str]:
     """What a notebook checks and asks is declared by the lesson that its name begins with."""
     wrong = []
@@ -331,5 +350,5 @@ def measured(lesson: Lesson) -> list[str]:
 
 
 RULES: list[Callable[[Lesson], list[str]]] = [
-    in_step, executed, comparable, clean_outputs, described, desk_line, imports, solutions_folded, exercises,
-    declared_there, quizzes, links, size, budget, minutes, measured]
+    in_step, executed, comparable, clean_outputs, without_holes, described, desk_line, imports, solutions_folded,
+    exercises, cards, declared_there, quizzes, links, size, budget, minutes, measured]

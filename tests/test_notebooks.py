@@ -49,7 +49,8 @@ higher = ...  # your code
 check("01-line", higher)
 
 # %% jupyter={{"source_hidden": true}} tags=["solution"]
-check("01-line", True)
+# Solution
+check("01-line", True, solution=True)
 
 # %%
 widgets.slider(plot)
@@ -65,6 +66,8 @@ quiz("01-seeds")
 STDOUT = {"output_type": "stream", "name": "stdout", "text": "0.81\n"}
 FIGURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "AAAA"}}
 SLIDER = {**FIGURE, "data": {"text/html": '<img alt="a line" src="data:image/png;base64,AAAA">'}}
+UNTRIED = {**FIGURE, "data": {"text/plain": "○ Not attempted yet · 01-line"}}
+SOLVED = {**FIGURE, "data": {"text/plain": "✓ Solution · 01-line"}}
 QUESTION = {**FIGURE, "data": {"text/html": "<details>…</details>"}}
 CODE = ("desk", "printed", "figure", "attempt", "solution", "widget", "quiz")  # the code cells of GOOD, in order
 
@@ -90,7 +93,8 @@ def good(tmp_path, monkeypatch):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count
-    for name, output in (("printed", STDOUT), ("figure", FIGURE), ("widget", SLIDER), ("quiz", QUESTION)):
+    shown = zip(CODE, (None, STDOUT, FIGURE, UNTRIED, SOLVED, SLIDER, QUESTION), strict=True)
+    for name, output in (pair for pair in shown if pair[1]):
         code[CODE.index(name)].outputs = [nbformat.from_dict(output)]
     nbformat.write(notebook, path)
     return rules.read_lesson(path)
@@ -141,6 +145,10 @@ def _rename(lesson, stem, text=None):
 
 def _show(lesson, data):
     _cell(lesson, "figure").outputs[0].data = nbformat.from_dict(data)
+
+
+def _card(lesson, which, text):
+    _cell(lesson, which).outputs[0].data["text/plain"] = text
 
 
 def _error(lesson):
@@ -199,6 +207,13 @@ BAD = {
     "solution unchecked": ("exercises", lambda it: _cell(it, "solution").update(source="1 + 1")),
     "solution of another": ("exercises", lambda it: _write(it, "solution", "01-line", "01-other")),
     "solution first": ("exercises", lambda it: _swap(it, "attempt", "solution")),
+    "solution without its line": ("cards", lambda it: _write(it, "solution", "# Solution", "# Ours")),
+    "praise for the solution": ("cards", lambda it: _card(it, "solution", "✓ Passed · 01-line")),
+    "passed untried": ("cards", lambda it: _card(it, "attempt", "✓ Passed · 01-line")),
+    "solution in the attempt": ("cards", lambda it: _card(it, "attempt", "✓ Solution · 01-line")),
+    "hint before a try": ("cards", lambda it: _card(it, "attempt", "○ Not attempted yet · 01-line\nHint: go on")),
+    "a hole in a table": ("without_holes", lambda it: _say(it, "seen  NaN")),
+    "a hole in HTML": ("without_holes", lambda it: _show(it, {"text/html": "<td>nan</td>"})),
     "unknown exercise": ("declared_there", lambda it: _write(it, "attempt", "01-line", "01-curve")),
     "unknown question": ("declared_there", lambda it: _write(it, "quiz", "01-seeds", "01-weeds")),
     "unknown lesson": ("declared_there", lambda it: _write(it, "quiz", "01-seeds", "99-seeds")),

@@ -149,4 +149,4 @@ def test_a_copy_runs_wherever_it_lies(path, solutions, tmp_path):
     solved = [cell for cell in copy.cells if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code"]
     assert solutions or not solved
     for cell in solved:
-        assert any("Passed" in output.get("data", {}).get("text/plain", "") for output in cell.outputs), cell.source
+        assert any("✓ Solution" in output.get("data", {}).get("text/plain", "") for output in cell.outputs), cell.source

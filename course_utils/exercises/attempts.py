@@ -5,6 +5,7 @@ import dis
 import inspect
 import numbers
 import random
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,6 @@ from types import CodeType
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from IPython.utils.capture import capture_output
 
 from course_utils.exercises.cards import as_numpy, cut, shorten
@@ -25,7 +25,6 @@ KINDS: list[tuple[type | tuple, str]] = [
     (bool, "`True` or `False`"),
     (numbers.Number, "a number"),
     (str, "a text"),
-    (torch.Tensor, "a torch tensor"),
     (np.ndarray, "a numpy array"),
     ((list, tuple), "a list or tuple"),
     (dict, "a dictionary"),
@@ -63,13 +62,15 @@ def run(function: Callable, arguments: tuple, quiet: bool, seen: Callable | None
 @contextmanager
 def _generators_kept() -> Iterator[None]:
     """Inside, random numbers may be drawn; outside, nobody can tell."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    torch = sys.modules.get("torch")  # not imported for this: who has not used it draws nothing from it
+    states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        if torch:
+            torch.set_rng_state(states[2])
 
 
 def _message(error: BaseException) -> str:
@@ -126,10 +127,10 @@ def difference(expected: object, came: object, tolerance: float) -> str | None:
     """
     try:
         expected, came = _plain(expected), _plain(came)
-        kinds = _kind(expected), _kind(came)
+        kinds = kind(expected), kind(came)
         if kinds[0] != kinds[1]:
             return f"Expected {kinds[0]}, came {kinds[1]}."
-        if isinstance(expected, (np.ndarray, torch.Tensor)):
+        if isinstance(expected, np.ndarray) or _is_tensor(expected):
             return _arrays(as_numpy(expected), as_numpy(came), tolerance)
         if isinstance(expected, (list, tuple)):
             return _sequences(expected, came, tolerance)
@@ -142,12 +143,21 @@ def difference(expected: object, came: object, tolerance: float) -> str | None:
 
 def _plain(value: object) -> object:
     """Arrays and tensors without dimensions, and numpy's numbers, as Python's own."""
-    is_array = isinstance(value, (np.ndarray, np.generic, torch.Tensor))
+    is_array = isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value)
     return value.item() if is_array and value.ndim == 0 else value
 
 
-def _kind(value: object) -> str:
-    return next((words for kind, words in KINDS if isinstance(value, kind)), f"a `{type(value).__name__}`")
+def _is_tensor(value: object) -> bool:
+    """Whether this is a tensor of torch's; while nobody has imported torch, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def kind(value: object) -> str:
+    """What sort of thing a value is, in words."""
+    if _is_tensor(value):
+        return "a torch tensor"
+    return next((words for types, words in KINDS if isinstance(value, types)), f"a `{type(value).__name__}`")
 
 
 def _single(expected: object, came: object, tolerance: float) -> str | None:

@@ -63,13 +63,13 @@ def fit(
     data, held_out = hold_out(load(model, task.train, len(task.classes), device), validation, seed)
     extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
     mirror = task.photographs if augment is None else augment
-    run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks)
     size = int(min(batch_size, len(data)))
     while True:
         count = (steps or plan.steps) if epochs is None else math.ceil(epochs * len(data) / size)
         try:
             with seeded(seed, device), _deterministic(device):
-                return run.go(count, size, progress)
+                run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks, count, size, progress)
+                return run.go()
         except RuntimeError as error:
             if not out_of_memory(error) or size == 1:
                 raise

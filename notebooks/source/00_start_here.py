@@ -207,6 +207,7 @@ check("00-interval", who_is_better)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def who_is_better(differences):
     interval = mean_interval(differences)
     if interval.low > 0:
@@ -215,7 +216,7 @@ def who_is_better(differences):
         return "b"
     return "not known"
 
-check("00-interval", who_is_better)
+check("00-interval", who_is_better, solution=True)
 
 # %% [markdown]
 # ## Your folder · 5 min

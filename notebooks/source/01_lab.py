@@ -94,6 +94,7 @@ check("01-field", receptive_field)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def receptive_field(layers):
     size, step = 1, 1
     for kernel, stride in layers:
@@ -101,7 +102,7 @@ def receptive_field(layers):
         step *= stride
     return size
 
-check("01-field", receptive_field)
+check("01-field", receptive_field, solution=True)
 
 # %% [markdown]
 # ## Dreaming · 3 min
@@ -210,13 +211,14 @@ check("01-cka", linear_cka)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def linear_cka(a, b):
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     shared = np.linalg.norm(a.T @ b) ** 2
     return shared / (np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b))
 
 
-check("01-cka", linear_cka)
+check("01-cka", linear_cka, solution=True)
 
 # %% [markdown]
 # <details><summary>What debiasing adds</summary>
@@ -405,6 +407,7 @@ check("01-hook", output_of)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def output_of(network, name, batch):
     layer, caught = network.get_submodule(name), []
     handle = layer.register_forward_hook(
@@ -416,7 +419,7 @@ def output_of(network, name, batch):
     return caught[0], len(layer._forward_hooks)
 
 
-check("01-hook", output_of)
+check("01-hook", output_of, solution=True)
 
 # %% [markdown]
 # A handle is a context manager too: `with layer.register_forward_hook(catch):` removes the hook at the end of the

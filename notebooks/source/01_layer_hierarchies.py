@@ -97,9 +97,10 @@ answer = ...  # your code, such as ("ABCDE", 1)
 check("01-order", answer)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 answer = ("BDAEC", 2)
 
-check("01-order", answer)
+check("01-order", answer, solution=True)
 
 # %% [markdown]
 # ## What does a stage know? · 2 min
@@ -113,7 +114,8 @@ check("01-order", answer)
 # examples of each class, over ten seeds. The untrained twin is probed too: it is the control.
 #
 # The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not
-# the test pictures either. Whoever chooses on the test pictures fools themselves.
+# the test pictures either. Whoever chooses on the test pictures fools themselves. The star is filled if the stage is
+# clearly ahead of every other one, and hollow if a second may be as good.
 
 # %%
 quiz("01-star")
@@ -149,9 +151,10 @@ lesson01.figures.best_stages(pretrained, titles, untrained, seen, chance)
 # Three panels, ants and bees, letters and digits, with the stages from left to right and a line for 1, 5, 20 and 80
 # examples of each class. For letters and digits every line rises to layer3, where its star is, and falls a little
 # at layer4. For ants and bees with 20 of each the line rises to the end and the star is on layer4; with fewer the
-# lines are nearly flat, and with one the star is hollow: no stage stands out. The untrained twin is a grey line that
-# rises by .04 at most and falls on letters. Above, one
-# picture of each task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
+# lines are nearly flat. A star is filled where its stage is clearly ahead of every other one: for letters with 5, 20
+# and 80 of each, for digits with 80, for ants and bees with 5. The others are hollow, so a second stage may be as
+# good. The untrained twin is a grey line that rises by .04 at most and falls on letters. Above, one picture of each
+# task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
 # </details>
 
 # %%
@@ -164,7 +167,8 @@ recall("01-star", "A" if last > first else "B" if last == first else "C")
 # %% [markdown]
 # We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the
 # most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What
-# moves it is the *task*.
+# moves it is the *task*. Mind the hollow stars: with few digits, or with twenty ants and bees, a second stage may be
+# as good.
 #
 # Our primary claim, written down before the runs, was about one digit of each class:
 
@@ -243,6 +247,7 @@ check("01-probe", probe_stages)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def probe_stages(train, y, test, y_test):
     accuracy = {}
     for stage in train:
@@ -251,7 +256,7 @@ def probe_stages(train, y, test, y_test):
         accuracy[stage] = head.score(scaler.transform(test[stage]), y_test)
     return accuracy
 
-check("01-probe", probe_stages)
+check("01-probe", probe_stages, solution=True)
 
 # %% [markdown]
 # Now on `TASK`, with five of each class. If it is a folder of yours, this dissects the network on your own pictures.

@@ -182,6 +182,7 @@ check("02-freeze", freeze)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def freeze(network):
     network.requires_grad_(False)
 
@@ -191,7 +192,7 @@ def freeze(network):
     for layer in network.modules():
         layer.register_forward_pre_hook(stay)
 
-check("02-freeze", freeze)
+check("02-freeze", freeze, solution=True)
 
 # %% [markdown]
 # The package has this `freeze`, and `assert_frozen`, which compares every parameter and buffer bit by bit. The same
@@ -381,6 +382,7 @@ check("02-copies", copies)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def copies(train, test):
     def directions(pictures):
         flat = pictures.reshape(len(pictures), -1).astype(float)
@@ -390,7 +392,7 @@ def copies(train, test):
     alike = directions(test) @ directions(train).T
     return np.flatnonzero(alike.max(axis=1) > 0.95).tolist()
 
-check("02-copies", copies)
+check("02-copies", copies, solution=True)
 
 # %% [markdown]
 # Our own task, by the package's faster version on grey thumbnails:

@@ -346,7 +346,7 @@ pd.DataFrame({
     "PhotoNet, 48 px, best of 25 epochs": ours["best"],
     "PhotoNet, 48 px, last epoch": ours["last"],
     "PhotoNet, 64 px, fit as it comes": as_it_comes.drop("from_scratch"),
-}).T.round(3)
+}).T.round(3).astype(object).fillna("not run")
 
 # %% [markdown]
 # Ours are means of ten seeds, the tutorial's is one run each. Its .94 and .96 are three photographs apart, so nothing
@@ -451,8 +451,8 @@ def train(model, learns, inputs, to_features):
     generator = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(y), generator=generator).split(28):
-            scores = model.head(to_features(inputs[rows]))
-            loss = torch.nn.functional.cross_entropy(scores, y[rows])
+            logits = model.head(to_features(inputs[rows]))
+            loss = torch.nn.functional.cross_entropy(logits, y[rows])
             model.zero_grad()
             loss.backward()
             optimiser.step()
@@ -688,6 +688,7 @@ check("02-recall", precision_at_recall)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def precision_at_recall(scores, labels, wanted):
     order = np.argsort(-scores)
     found = np.cumsum(labels[order]) / labels.sum()
@@ -695,7 +696,7 @@ def precision_at_recall(scores, labels, wanted):
     return labels[scores >= threshold].mean()
 
 
-check("02-recall", precision_at_recall)
+check("02-recall", precision_at_recall, solution=True)
 
 # %% [markdown]
 # ## Unbalanced: can the probabilities be believed? · 6 min
@@ -1211,7 +1212,7 @@ counts = {"5-fold, ours": len(y), "our head, their photographs": len(their_y)}
 for name, n in counts.items():
     interval = binomtest(round(n * shares[name]), n).proportion_ci(method="wilson")
     table.loc[name, ["from", "to"]] = interval.low, interval.high
-table.round(2)
+table.round(2).astype(object).fillna("")  # a guess has no interval
 
 # %% [markdown]
 # With twenty photographs the 95 % interval is about .4 wide. That is the first lesson of the homework. Now look at
