@@ -13,6 +13,7 @@ from course_utils.data import cache
 from course_utils.device import autocast, in_chunks, number_format, pick_device
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
+from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
 
@@ -49,7 +50,8 @@ def extract(
     model.to(device)
     x = np.asarray(x)
     if not model.has_statistics:
-        estimate_batch_norm(model, model.encode(x).to(device))
+        with share_of_processor(device.type):
+            estimate_batch_norm(model, model.encode(x).to(device))
         model.has_statistics = True
     found = _extract(model, x, wanted, pooled, device)
     return found if stage == "all" else found[wanted[0]]
@@ -129,7 +131,7 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, dev
                 seen[name] = (model.pool(h.float()) if pooled else h.float()).cpu()
         return seen
 
-    with inference(model):
+    with share_of_processor(device.type), inference(model):
         parts = in_chunks(one_pass, x)
     return {name: torch.cat([part[name] for part in parts]).contiguous().numpy() for name in wanted}
 
@@ -152,4 +154,5 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
             "probe takes N x D features and N labels of two or more classes:\n"
             "probe(extract(model, task.train.x), task.train.y)."
         )
-    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)
+    with share_for_numpy():
+        return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)

@@ -138,17 +138,18 @@ def _plain_processor() -> Iterator[None]:
     """Inside, one thread and float32, as in every stored run; outside, everything as before."""
     import torch
 
-    threads, precision = torch.get_num_threads(), os.environ.get("COURSE_PRECISION")
+    plain = {"COURSE_PRECISION": "fp32", "COURSE_THREADS": "1"}
+    threads, before = torch.get_num_threads(), {name: os.environ.get(name) for name in plain}
     torch.set_num_threads(1)
-    os.environ["COURSE_PRECISION"] = "fp32"
+    os.environ |= plain
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        if precision is None:
-            os.environ.pop("COURSE_PRECISION", None)
-        else:
-            os.environ["COURSE_PRECISION"] = precision
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def one_run(function: Callable[..., dict], run: dict, measures: Sequence[str] | None) -> dict:

@@ -13,6 +13,7 @@ from torch import nn
 from course_utils.device import in_chunks, pick_device
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
+from course_utils.threads import share_of_processor
 from course_utils.training.batches import class_logits
 
 
@@ -54,7 +55,7 @@ def evaluate(model: Model, split: Any, device: torch.device | str | None = None)
     device = torch.device(device or pick_device())
     model.to(device)
     x = model.encode(split.x).to(device)
-    with inference(model):
+    with share_of_processor(device.type), inference(model):
         logits = torch.cat(in_chunks(lambda part: class_logits(model, model.prepare(part)), x)).cpu()
     y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
     if int(y.max()) >= logits.shape[1] or int(y.min()) < 0:

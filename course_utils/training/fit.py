@@ -10,6 +10,7 @@ import torch
 from course_utils.device import out_of_memory, pick_device, seeded
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
+from course_utils.threads import share_of_processor
 from course_utils.training.batches import hold_out, load
 from course_utils.training.evaluation import Score, evaluate, inference
 from course_utils.training.history import History
@@ -67,7 +68,7 @@ def fit(
     while True:
         count = (steps or plan.steps) if epochs is None else math.ceil(epochs * len(data) / size)
         try:
-            with seeded(seed, device), _deterministic(device):
+            with share_of_processor(device.type), seeded(seed, device), _deterministic(device):
                 run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks, count, size, progress)
                 return run.go()
         except RuntimeError as error:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from course_utils.device import chunk_size, number_format, out_of_memory
 from course_utils.errors import TrainingDiverged
 from course_utils.models.backbones import Model
+from course_utils.threads import Pace
 from course_utils.training.batches import Data, Feed, batch_order, frozen_prefix
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import NORMS, estimate_batch_norm
@@ -90,8 +91,11 @@ class Run:
         scaler = torch.amp.GradScaler(
             feed.x.device.type, enabled=number_format(feed.x.device)[0] == torch.float16
         )
+        pace = Pace()
         for _ in range(count):
+            began = time.perf_counter()
             loss, accuracy = self._step(feed, extra_feed, optimiser, scaler)
+            pace.step(time.perf_counter() - began)
             rate = schedule.get_last_lr()[0]
             schedule.step()
             self._record(phase, loss, accuracy, rate, held_out_feed)
