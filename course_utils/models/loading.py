@@ -16,24 +16,35 @@ from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 
 
-def load_model(name: str = "photonet", num_classes: int | None = None, pretrained: bool = True, seed: int = 0) -> Model:
+def load_model(
+    name: str = "photonet",
+    num_classes: int | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> Model:
     """A backbone as a chain of stages, with a new head.
 
     Args:
-        name: "photonet" (ships with the course), "resnet18", "resnet50", "mobilenet_v3_small" (torchvision)
-            or "timm:NAME" (any picture model of timm, as one stage).
+        name: "photonet" (ships with the course), "efficientnet_lite0" (ImageNet weights from an installed
+            package), "resnet18", "resnet50", "mobilenet_v3_small" (torchvision) or "timm:NAME" (any picture model
+            of timm, as one stage).
         num_classes: outputs of the new head; None keeps the head that the weights were trained with.
         pretrained: False gives the same network with random weights: the control.
         seed: draws the new head and, without pretraining, all weights.
+        image_size: height and width in px to which `encode` resizes, a multiple of 32 from 64 on. Default: 128 for
+            efficientnet_lite0, the size that other networks were trained at; photonet takes pictures as they are.
     Raises:
         ModelUnavailable: the weights are neither on this machine nor to be had.
         CourseError: no such model, or fewer than two classes.
     """
     if num_classes is not None and num_classes < 2:
         raise CourseError(f"num_classes is {num_classes}; a classifier needs 2 or more. Try len(task.classes).")
+    if image_size is not None and (image_size < 64 or image_size % 32):
+        raise CourseError(f"image_size is {image_size}; it may be a multiple of 32 px from 64 on, such as 64 or 128.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _build(name, pretrained)
+        model = _build(name, pretrained, image_size)
         if num_classes is not None:
             torch.manual_seed(seed)  # the same head on the pretrained and on the untrained network
             model.head, model.classes = nn.Linear(model.width, num_classes), None
@@ -64,14 +75,18 @@ def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:
     return Model("raw pixels", OrderedDict(pixels=nn.Flatten()), width, PHOTONET_STATISTICS, None, head)
 
 
-def _build(name: str, pretrained: bool) -> Model:
+def _build(name: str, pretrained: bool, image_size: int | None) -> Model:
     if name == "photonet":
-        return _photonet(pretrained)
+        model = _photonet(pretrained)
+        model.native_size = image_size
+        return model
+    if name == "efficientnet_lite0":
+        return libraries.efficientnet_lite0(pretrained, image_size)
     if name in libraries.TORCHVISION:
-        return libraries.from_torchvision(name, pretrained)
+        return libraries.from_torchvision(name, pretrained, image_size)
     if name.startswith("timm:"):
-        return libraries.from_timm(name.removeprefix("timm:"), pretrained)
-    known = ", ".join(["photonet", *libraries.TORCHVISION])
+        return libraries.from_timm(name.removeprefix("timm:"), pretrained, image_size)
+    known = ", ".join(["photonet", "efficientnet_lite0", *libraries.TORCHVISION])
     raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
 
 
