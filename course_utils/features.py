@@ -12,12 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.data import cache
 from course_utils.device import autocast, in_chunks, number_format, pick_device
 from course_utils.errors import CourseError
-from course_utils.models.backbones import Model
+from course_utils.models.backbones import Model, check_positions
 from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
 
-VERSION = 1  # of how features are computed; part of their keys
+VERSION = 2  # of how features are computed; part of their keys
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
 
 
@@ -27,13 +27,15 @@ def extract(
     stage: str | None = None,
     pooled: bool = True,
     device: torch.device | str | None = None,
+    positions: int = 1,
 ) -> np.ndarray | dict[str, np.ndarray]:
     """The features of pictures at a stage, computed once and then read from disk while nothing has changed.
 
     Args:
         x: pictures, uint8 N x 3 x H x W, as `task.train.x`.
         stage: a stage's name; None for the last one; "all" for a dictionary of all of them from one pass.
-        pooled: the mean over positions, N x D; False keeps the positions, N x C x H x W.
+        pooled: the mean over positions, N x D; False gives the maps, N x C x H x W.
+        positions: 4 gives the means of a 4 x 4 grid of positions, N x 16D, or a smaller map as it is.
     Returns:
         float32, one row a picture. An untrained network has no batch-norm statistics yet: they are taken from
         the first pictures it is given (see `estimate_batch_norm`), so give it training pictures first.
@@ -44,6 +46,7 @@ def extract(
         raise CourseError(
             f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x)."
         )
+    check_positions(positions)
     names = list(model.stages)
     wanted = names if stage == "all" else model.names(stage, stage) if stage else names[-1:]
     device = torch.device(device or pick_device())
@@ -53,17 +56,17 @@ def extract(
         with share_of_processor(device.type):
             estimate_batch_norm(model, model.encode(x).to(device))
         model.has_statistics = True
-    found = _extract(model, x, wanted, pooled, device)
+    found = _extract(model, x, wanted, positions if pooled else None, device)
     return found if stage == "all" else found[wanted[0]]
 
 
-def _extract(model: Model, x: np.ndarray, wanted: list[str], pooled: bool, device: torch.device) -> dict:
-    keys = _keys(model, x, pooled, device)
+def _extract(model: Model, x: np.ndarray, wanted: list[str], positions: int | None, device: torch.device) -> dict:
+    keys = _keys(model, x, positions, device)
     stored = {name: cache.recall(keys[name]) for name in wanted} if keys else {}
     found = {name: array for name, array in stored.items() if array is not None}
     missing = [name for name in wanted if name not in found]
     if missing:
-        computed = _compute(model, model.encode(x), missing, pooled, device)
+        computed = _compute(model, model.encode(x), missing, positions, device)
         for name, array in computed.items():
             if keys:
                 cache.remember(keys[name], array)
@@ -71,7 +74,7 @@ def _extract(model: Model, x: np.ndarray, wanted: list[str], pooled: bool, devic
     return {name: found[name] for name in wanted}
 
 
-def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> dict[str, str] | None:
+def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.device) -> dict[str, str] | None:
     """A key for each stage's features of `x`; None where content does not tell what the stages compute.
 
     A key covers the pictures' bytes, the preparation, the number format, and of every layer up to the stage
@@ -81,7 +84,7 @@ def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> di
         return None
     digest = hashlib.blake2b(digest_size=20)
     dtype, _ = number_format(device)
-    _add(digest, VERSION, torch.__version__, device.type, dtype, pooled, type(model), model.native_size)
+    _add(digest, VERSION, torch.__version__, device.type, dtype, positions, type(model), model.native_size)
     for part in (*model.buffers(recurse=False), x):
         _add_array(digest, part)
     keys = {}
@@ -119,8 +122,8 @@ def _add_module(digest: Any, module: torch.nn.Module) -> None:
         _add_array(digest, tensor)
 
 
-def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, device: torch.device) -> dict:
-    """The features at all `wanted` stages from one pass through the backbone."""
+def _compute(model: Model, x: torch.Tensor, wanted: list[str], positions: int | None, device: torch.device) -> dict:
+    """The features at all `wanted` stages from one pass through the backbone; no `positions` means the maps."""
 
     def one_pass(part: torch.Tensor) -> dict[str, torch.Tensor]:
         h, seen = model.prepare(part.to(device)), {}
@@ -128,7 +131,7 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, dev
             with autocast(device):
                 h = model.run(h, name, name)
             if name in wanted:
-                seen[name] = (model.pool(h.float()) if pooled else h.float()).cpu()
+                seen[name] = (model.pool(h.float(), positions) if positions else h.float()).cpu()
         return seen
 
     with share_of_processor(device.type), inference(model):

@@ -80,8 +80,8 @@ def batch_order(count: int, batch_size: int, seed: int) -> Pairs:
 
 
 def frozen_prefix(model: Model) -> list[str]:
-    """The names of the leading stages that cannot change, up to the first that can."""
-    names = list(model.stages)
+    """The names of the leading stages that cannot change, up to the first that can or the last that is read."""
+    names = model.names(stop=model.last)
     moving = (i for i, name in enumerate(names) if not is_frozen(model.stages[name]))
     return names[: next(moving, len(names))]
 
@@ -94,8 +94,8 @@ def class_logits(model: Model, h: torch.Tensor, start: str | None = None) -> tor
     """
     if h.ndim > 2 or start is not None:
         with autocast(h.device):
-            h = model.run(h, start=start)
-    return model.head(model.pool(h.float())).float()
+            h = model.run(h, start=start, stop=model.last)
+    return model.head(model.features(h)).float()
 
 
 class Feed:
@@ -113,7 +113,7 @@ class Feed:
     def __init__(self, model: Model, x: torch.Tensor, mirror: bool, uses: int) -> None:
         self.model, self.x, self.mirror = model, x, mirror
         self.prefix = frozen_prefix(model)
-        rest = list(model.stages)[len(self.prefix) :]
+        rest = model.names(stop=model.last)[len(self.prefix) :]
         self.start = rest[0] if rest else None
         copies = 1 + mirror
         self.kept = None
@@ -133,7 +133,7 @@ class Feed:
             self.model.stages[name].eval()
         with autocast(part.device):
             h = self.model.run(self.model.prepare(part), stop=self.prefix[-1])
-        return h if self.start else self.model.pool(h.float())
+        return h if self.start else self.model.features(h)
 
     def batch(self, indices: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
         """The inputs at `indices`, mirrored where marked, as `logits` takes them."""

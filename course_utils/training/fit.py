@@ -62,6 +62,9 @@ def fit(
     model.to(device, memory_format=torch.channels_last)
     model.classes = list(task.classes)
     data, held_out = hold_out(load(model, task.train, len(task.classes), device), validation, seed)
+    if (plan.stage, plan.positions) != (None, 1):
+        with seeded(seed, device):
+            model.read_from(plan.stage, plan.positions, data.x)
     extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
     mirror = task.photographs if augment is None else augment
     size = int(min(batch_size, len(data)))
