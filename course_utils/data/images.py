@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 _FLAT = 1.5  # grey levels; a thumbnail with a smaller standard deviation shows nothing to compare
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "TGA", "JPEG2000")  # some of Pillow's others start programs
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "TGA", "JPEG2000")  # others may start programs
 BLOCK = 16 << 20  # correlations worked out at once (64 MB)
 LARGE = 16_000_000  # pixels; larger pictures are decoded one at a time, since each may take half a gigabyte
 _large_one = threading.Lock()
