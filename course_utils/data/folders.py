@@ -50,8 +50,8 @@ def task_from_folder(path: str | Path, per_class: int | None = None, seed: int =
     class are drawn by `seed` (None: all); each is cut to its middle square, `image_size` pixels wide.
 
     JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, PPM, TGA and JPEG 2000 will do. Files that cannot be read are left
-    out, in one warning; so are empty classes. Copies across your own splits are a warning. `BadData` when there are fewer than two
-    classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
+    out, in one warning; so are empty classes. Copies across your own splits are a warning. `BadData` when there
+    are fewer than two classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
     """
     check_size(image_size)
     archive = Archive(existing(path, "a folder with a folder of pictures for each class"))
