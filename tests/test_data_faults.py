@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils.data import archives, cache, decoding, images, task_from_folder
+from course_utils.data import archives, decoding, downloads, external, images, load_task, task_from_folder
 from course_utils.data.archives import Archive
-from course_utils.errors import BadData, CourseError, DataUnavailable
+from course_utils.errors import BadData, DataUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,65 @@ def load(path, **more):
         warnings.simplefilter("always")
         task = task_from_folder(path, image_size=16, **more)
     return task, " ".join(str(w.message) for w in caught)
+
+
+# --- where caches may lie ---
+
+
+@pytest.fixture
+def no_home(monkeypatch, tmp_path):
+    """No cache folder of one's own can be made; the place of the spare one among temporary files."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("USER", "ada")
+    return tmp_path / "transfer-learning-course-ada"
+
+
+def test_the_spare_cache_is_ours_alone(no_home):
+    assert downloads.cache_dir() == no_home
+    if os.name == "posix":
+        assert no_home.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes are told apart on other systems")
+@pytest.mark.parametrize("trouble", ["another owner", "everybody writes", "a link"])
+def test_somebody_elses_folder_is_no_spare_cache(no_home, tmp_path, monkeypatch, trouble):
+    if trouble == "a link":
+        (tmp_path / "elsewhere").mkdir(0o700)
+        no_home.symlink_to(tmp_path / "elsewhere")
+    else:
+        no_home.mkdir()
+        no_home.chmod(0o777 if trouble == "everybody writes" else 0o700)
+    if trouble == "another owner":
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(DataUnavailable, match="COURSE_CACHE_DIR"):
+        downloads.cache_dir()
+
+
+# --- known data sets that are not whole ---
+
+
+@pytest.mark.parametrize("content", [b"<html>Not found</html>", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize(("task", "file", "fallback"), [
+    ("ants_bees", "hymenoptera_data.zip", "textures"), ("tiles", "magnetic-tile-defects.zip", "defects"),
+])  # fmt: skip
+def test_a_zip_that_is_none_counts_as_missing(tmp_path, monkeypatch, content, task, file, fallback):
+    (tmp_path / file).write_bytes(content)
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataUnavailable, match="fresh copy") as caught:
+        load_task(task, per_class=2)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert load_task(task, per_class=2, fallback=fallback).name == fallback
+
+
+def test_flowers_are_found_where_the_message_says(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.Flowers102", lambda root, split: asked.append(root) or "set")
+    assert external._torchvision("flowers102", "test") == "set" and asked == [tmp_path]
+    (tmp_path / "flowers-102").mkdir()
+    assert external.has_oxford("flowers102") and not external.has_oxford("pets")
 
 
 # --- paths that are none ---
@@ -246,4 +305,3 @@ def test_every_format_that_is_promised_is_read(kind):
 def test_an_archive_lists_what_it_can_open(photos):
     archive = Archive(photos)
     assert all(archive.open(name).read(4) == b"\x89PNG" for name in archive.names)
-    assert issubclass(BadData, CourseError) and cache.Arrays
