@@ -40,6 +40,7 @@ class Model(nn.Module):
         self.has_statistics = pretrained  # whether the batch-norm statistics mean anything yet
         self.stages = nn.ModuleDict(stages)
         self.head = head
+        self.has_source_head = False  # whether the head is the one that the weights were trained with
         mean, std = (torch.tensor(s).view(1, 3, 1, 1) for s in statistics)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
