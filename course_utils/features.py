@@ -10,14 +10,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data import cache
-from course_utils.device import autocast, in_chunks, number_format, pick_device
-from course_utils.errors import CourseError
+from course_utils.device import autocast, choose_device, in_chunks, number_format
+from course_utils.errors import CourseError, check_number
 from course_utils.models.backbones import Model, check_positions
 from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
 
 VERSION = 2  # of how features are computed; part of their keys
+LIBRARIES = ("course_utils", "timm", "torch", "torchvision")  # whose layers are what their names say
+REPLACEABLE = {"encode", "forward", "pool", "prepare", "run"}  # methods that one may set on an object
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
 
 
@@ -49,7 +51,7 @@ def extract(
     check_positions(positions)
     names = list(model.stages)
     wanted = names if stage == "all" else model.names(stage, stage) if stage else names[-1:]
-    device = torch.device(device or pick_device())
+    device = choose_device(device)
     model.to(device)
     x = np.asarray(x)
     if not model.has_statistics:
@@ -78,9 +80,10 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
     """A key for each stage's features of `x`; None where content does not tell what the stages compute.
 
     A key covers the pictures' bytes, the preparation, the number format, and of every layer up to the stage
-    its kind, settings, weights and buffers. Forward hooks may do anything: with one attached there is no key.
+    its kind, settings, weights and buffers. Forward hooks, layers that somebody wrote and replaced methods may do
+    anything: with one of them there is no key.
     """
-    if any(_hooked(layer) for layer in model.stages.modules()):
+    if any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
         return None
     digest = hashlib.blake2b(digest_size=20)
     dtype, _ = number_format(device)
@@ -94,7 +97,9 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
     return keys
 
 
-def _hooked(layer: torch.nn.Module) -> bool:
+def _may_do_anything(layer: torch.nn.Module) -> bool:
+    if type(layer).__module__.split(".")[0] not in LIBRARIES or REPLACEABLE & vars(layer).keys():
+        return True
     before = [hook for hook in layer._forward_pre_hooks.values() if hook is not stay_in_eval]
     return bool(before or layer._forward_hooks)
 
@@ -151,11 +156,18 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes".
     """
     features = np.asarray(features)
+    check_number("C", C, above=0)
     if features.ndim != 2 or len(features) != len(y) or len(np.unique(y)) < 2:
         raise CourseError(
             f"Features of shape {features.shape} come with {len(y)} labels of {len(np.unique(y))} classes.\n"
             "probe takes N x D features and N labels of two or more classes:\n"
             "probe(extract(model, task.train.x), task.train.y)."
+        )
+    if not np.isfinite(features).all():
+        count = int((~np.isfinite(features)).sum())
+        raise CourseError(
+            f"{count} of the features are not numbers, so nothing can be learned from them.\n"
+            "Was the backbone trained at too high a rate? Load it again, and try a tenth of that rate."
         )
     with share_for_numpy():
         return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)

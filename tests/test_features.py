@@ -27,16 +27,19 @@ def own_cache(monkeypatch, tmp_path):
 
 
 class Counted:
-    """How often, and with how many pictures, the backbone was run."""
+    """With how many pictures the backbone was run.
+
+    A class of the same name takes the place of the model's: a method set on the object would keep it from the cache.
+    """
 
     def __init__(self, model):
-        self.pictures, original = 0, model.prepare
+        self.pictures, kind = 0, type(model)
 
-        def prepare(batch):
+        def prepare(model, batch):
             self.pictures += len(batch)
-            return original(batch)
+            return kind.prepare(model, batch)
 
-        model.prepare = prepare
+        model.__class__ = type(kind.__name__, (kind,), {"prepare": prepare, "__module__": kind.__module__})
 
 
 def pictures(n=40, size=32, seed=0):

@@ -6,6 +6,7 @@ import http.client
 import os
 import queue
 import shutil
+import stat
 import tempfile
 import threading
 import urllib.error
@@ -36,15 +37,22 @@ def cache_dir() -> Path:
     spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
     for folder in (path, spare):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700 if folder == spare else 0o777, parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK) and (folder == path or _is_private(folder)):
             return folder
     raise DataUnavailable(
         f"No folder for the course's cache: neither {path} nor {spare} can be written.\n"
         "Name a folder of your own in the environment variable COURSE_CACHE_DIR and start again."
     )
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder among everybody's temporary files is ours alone to write in, and no link to elsewhere."""
+    status = folder.lstat()
+    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return ours and stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def data_dir() -> Path | None:

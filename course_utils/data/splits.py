@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from course_utils.errors import BadData
+from course_utils.errors import BadData, check_number
 
 TEST_SHARE = 0.2
 Examples = tuple[np.ndarray, np.ndarray]  # x and y
@@ -95,11 +95,9 @@ def draw_in_one_order(
 
 
 def _check_numbers(per_class: int | None, seed: int) -> None:
-    for name, value, least in (("per_class", per_class, 1), ("seed", seed, 0)):
-        if name == "per_class" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise BadData(f"{name}={value!r} is not possible.\nGive a whole number from {least} up.")
+    if per_class is not None:
+        check_number("per_class", per_class, least=1, whole=True, error=BadData)
+    check_number("seed", seed, least=0, whole=True, error=BadData)
 
 
 def check_size(image_size: int | None) -> None:

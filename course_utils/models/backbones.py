@@ -41,6 +41,7 @@ class Model(nn.Module):
         self.stages = nn.ModuleDict(stages)
         self.head = head
         self.last, self.positions = None, 1  # what the head reads: up to which stage (None: all), on which grid
+        self.has_source_head = False  # whether the head is the one that the weights were trained with
         mean, std = (torch.tensor(s).view(1, 3, 1, 1) for s in statistics)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)

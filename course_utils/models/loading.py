@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from course_utils import ROOT
-from course_utils.errors import CourseError, ModelUnavailable
+from course_utils.errors import CourseError, ModelUnavailable, check_number
 from course_utils.models import libraries
 from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 
@@ -40,8 +40,9 @@ def load_model(
         ModelUnavailable: the weights are neither on this machine nor to be had.
         CourseError: no such model, or fewer than two classes.
     """
-    if num_classes is not None and num_classes < 2:
-        raise CourseError(f"num_classes is {num_classes}; a classifier needs 2 or more. Try len(task.classes).")
+    if num_classes is not None:
+        check_number("num_classes", num_classes, least=2, whole=True)
+    check_number("seed", seed, least=0, whole=True)
     least, step = (32, 1) if name in PHOTONETS else (64, 32)
     if image_size is not None and (image_size < least or image_size % step):
         what = "any size from 32 px on" if name in PHOTONETS else "a multiple of 32 px from 64 on, such as 64 or 128"
@@ -52,6 +53,7 @@ def load_model(
         if num_classes is not None:
             torch.manual_seed(seed)  # the same head on the pretrained and on the untrained network
             model.head, model.classes = nn.Linear(model.width, num_classes), None
+    model.has_source_head = num_classes is None
     return model.to(memory_format=torch.channels_last)
 
 

@@ -30,18 +30,38 @@ class Data:
 
 def load(model: Model, split: Any, classes: int, device: torch.device) -> Data:
     """A split as the model takes it, on the device."""
-    y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
-    if len(y) == 0 or len(split.x) != len(y):
-        raise CourseError(
-            f"There are {len(split.x)} pictures or texts and {len(y)} labels to train on.\n"
-            "Expected one label each, and at least one of both."
-        )
+    y = labels_of(split)
     if int(y.min()) < 0 or int(y.max()) >= classes:
         raise CourseError(
             f"The labels go from {int(y.min())} to {int(y.max())}, but there are {classes} classes.\n"
             "Labels count from 0: expected 0 to the number of classes less 1."
         )
     return Data(model.encode(split.x).to(device), y.to(device))
+
+
+def labels_of(split: Any) -> torch.Tensor:
+    """The labels of a split, int64, N.
+
+    Raises:
+        CourseError: they are not one whole number for each picture or text, or there are none.
+    """
+    y = np.asarray(split.y)
+    if y.ndim != 1:
+        raise CourseError(
+            f"The labels have the shape {y.shape}; expected one number each, shape ({len(split.x)},).\n"
+            "One-hot labels become numbers by y.argmax(1)."
+        )
+    if len(y) == 0 or len(split.x) != len(y):
+        raise CourseError(
+            f"There are {len(split.x)} pictures or texts and {len(y)} labels.\n"
+            "Expected one label each, and at least one of both."
+        )
+    if y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and (y % 1 == 0).all()):
+        raise CourseError(
+            f"The labels are of type {y.dtype}, such as {y[0]!r}; expected whole numbers from 0 on.\n"
+            "Names become numbers by numpy.unique(names, return_inverse=True)[1]."
+        )
+    return torch.as_tensor(y.astype(np.int64))
 
 
 def hold_out(data: Data, share: float | None, seed: int) -> tuple[Data, Data | None]:

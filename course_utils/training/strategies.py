@@ -192,12 +192,17 @@ def parameter_groups(model: Model, setup: Setup, lr: float, weight_decay: float)
     given = list(setup(model) or ())
     if given and not isinstance(given[0], dict):
         given = [{"params": given}]
-    groups = []
+    groups, own = [], {id(p) for p in model.parameters()}
     for group in given:
         rate = group.get("lr", lr * group.get("lr_scale", 1.0))
         decay = group.get("weight_decay", weight_decay)
         params = group["params"]
         params = [params] if isinstance(params, torch.Tensor) else list(params)
+        if any(id(p) not in own for p in params):
+            raise CourseError(
+                "The strategy gives parameters that are not this model's, so they would train and it would not.\n"
+                "Take them from the model that the function is handed: def strategy(model): return model.parameters()."
+            )
         for kind, decayed in ((True, decay), (False, 0.0)):
             chosen = [p for p in params if p.requires_grad and (p.ndim > 1) is kind]
             if chosen:
