@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from course_utils import registry
 from course_utils.__main__ import take
@@ -37,10 +38,15 @@ def toy(seed: int, strategy: str, lr: float) -> dict:
     return {"accuracy": round(seed / 100 + lr, 6), "correct": pack(np.arange(12) < seed)}
 
 
-def whereabouts(seed: int) -> dict:
-    import torch
+def whereabouts():
+    """A run that says where it took place; workers get its text, so they need not import this file."""
 
-    return {"accuracy": 0.5, "process": os.getpid(), "threads": torch.get_num_threads()}
+    def run(seed: int) -> dict:
+        import torch
+
+        return {"accuracy": 0.5, "process": os.getpid(), "threads": torch.get_num_threads()}
+
+    return run
 
 
 def unlike(seed: int) -> dict:
@@ -49,6 +55,13 @@ def unlike(seed: int) -> dict:
 
 ALL = registry.studies()
 GRID, SEEDS = grid_of(strategy=("a", "b"), lr=(1e-4, 0.03)), range(6)
+
+
+@pytest.fixture(autouse=True)
+def at_once():
+    """Runs take place in this process; that they get workers of their own has a test, and those take long to start."""
+    with joblib.parallel_config(backend="sequential"):
+        yield
 
 
 @pytest.fixture
@@ -137,11 +150,25 @@ def test_rows_of_other_weights_are_stale(results, monkeypatch):
     assert set(run_grid(toy, GRID, SEEDS, "toy")["weights"]) == {"another"}
 
 
+def test_each_run_has_one_thread_and_afterwards_all_is_as_before(results, monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "bf16")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert set(run_grid(whereabouts(), [{}], range(2), "where")["threads"]) == {1}
+        assert torch.get_num_threads() == 2 and os.environ["COURSE_PRECISION"] == "bf16"
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
 def test_each_run_has_one_thread_and_another_process(results):
-    table = run_grid(whereabouts, [{}], range(4), "where")
+    with joblib.parallel_config(backend="loky"):
+        table = run_grid(whereabouts(), [{}], range(4), "where")
     assert set(table["threads"]) == {1} and os.getpid() not in set(table["process"])
 
 
+@pytest.mark.slow
 def test_a_grid_runs_on_a_dask_cluster(results):
     from distributed import Client, LocalCluster
 
@@ -151,7 +178,7 @@ def test_a_grid_runs_on_a_dask_cluster(results):
         joblib.parallel_config(backend="dask"),
     ):
         workers = set(client.run(os.getpid).values())
-        table = run_grid(whereabouts, [{}], range(8), "where")
+        table = run_grid(whereabouts(), [{}], range(8), "where")
     assert len(table) == 8 and set(table["process"]) <= workers and set(table["threads"]) == {1}
 
 
@@ -170,7 +197,7 @@ def slow(seed, lr):
     return {"accuracy": seed / 100 + lr}
 
 results.RESULTS = Path(sys.argv[1])
-STUDIES["toy"] = Study(slow, grid_of(lr=[k / 1000 for k in range(40)]), range(10), minutes=1)
+STUDIES["toy"] = Study(slow, grid_of(lr=[k / 1000 for k in range(int(sys.argv[2]))]), range(10), minutes=1)
 for word in sys.stdin:  # the imports are done once; each word starts a run of its own
     pid = os.fork()
     if pid == 0:
@@ -184,10 +211,11 @@ for word in sys.stdin:  # the imports are done once; each word starts a run of i
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
-def test_twenty_kills_at_random_moments_lose_and_double_nothing(results):
+@pytest.mark.parametrize(("kills", "rates"), [(4, 10), pytest.param(20, 40, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_lose_and_double_nothing(results, kills, rates):
     chance, path, whole_one = random.Random(0), results / "toy.part", results / "toy.csv"
     child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(results)],
+        [sys.executable, "-c", KILLED, str(results), str(rates)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     survivors = set()
@@ -197,7 +225,7 @@ def test_twenty_kills_at_random_moments_lose_and_double_nothing(results):
         child.stdin.flush()
         return int(child.stdout.readline())
 
-    for kill in range(20):
+    for kill in range(kills):
         pid, before = start(), _size(path)
         deadline = time.monotonic() + 60
         while kill % 4 and _size(path) <= before and time.monotonic() < deadline:
@@ -209,12 +237,12 @@ def test_twenty_kills_at_random_moments_lose_and_double_nothing(results):
         assert survivors <= whole, "a finished row was lost"
         survivors = whole
     start()
-    assert "400 rows" in child.stdout.readline() and child.stdout.readline() == "0\n"
+    assert f"{10 * rates} rows" in child.stdout.readline() and child.stdout.readline() == "0\n"
     child.stdin.close()
     child.wait()
     table = load_results("toy")
-    assert survivors <= set(_lines(whole_one)) and 0 < len(survivors) < 400 and not path.exists()
-    assert len(table) == 400 and not table.duplicated(["lr", "seed"]).any()
+    assert survivors <= set(_lines(whole_one)) and 0 < len(survivors) < 10 * rates and not path.exists()
+    assert len(table) == 10 * rates and not table.duplicated(["lr", "seed"]).any()
     assert np.allclose(table.accuracy, table.seed / 100 + table.lr)
 
 

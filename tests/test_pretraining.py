@@ -172,6 +172,7 @@ def test_settled_statistics_are_those_of_the_pictures():
     torch.testing.assert_close(model.stages["stem"][1].running_mean, expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @needs_source
 def test_no_pretraining_image_lies_in_a_task():
     """Compared again, with the tasks as they are today: what matches must have been dropped."""
@@ -185,6 +186,7 @@ def test_no_pretraining_image_lies_in_a_task():
         assert not matches(kept, thumbnails(images)), task
 
 
+@pytest.mark.slow
 @needs_source
 def test_the_left_out_class_was_a_leak(monkeypatch):
     """The test above can fail: with the class bee it would."""
@@ -198,6 +200,7 @@ def test_the_left_out_class_was_a_leak(monkeypatch):
     assert len({j for _, j, _ in matches(thumbnails(bees), thumbnails(ours))}) >= 20
 
 
+@pytest.mark.slow
 @needs_source
 def test_the_shipped_weights_are_as_good_as_the_card_says(capsys):
     assert command.main(["--evaluate"]) == 0

@@ -1,5 +1,7 @@
 """Copies for a class: what is left out, what goes along, what is refused, and that the copies run."""
 
+import ast
+import builtins
 import os
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from course_utils.tools.handout import main
+from course_utils.tools.handout import copy_lesson, main
 from course_utils.tools.kernels import execute
 from course_utils.tools.run import ROOT, lessons
 
@@ -136,17 +138,62 @@ def test_a_broken_notebook_is_named(root, capsys):
     assert not (root.parent / "handout").exists()
 
 
-@pytest.mark.parametrize("solutions", [False, True], ids=["without", "with"])
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=path.stem, marks=[] if path.stem.startswith("00") else [pytest.mark.slow])
-    for path in NOTEBOOKS
+def names(code: str) -> tuple[set[str], set[str]]:
+    """The names that a cell binds somewhere, and those that it takes from cells before it."""
+    tree, bound, used = ast.parse(code), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, (ast.arg, ast.ExceptHandler)):
+            bound.add(node.arg if isinstance(node, ast.arg) else node.name)
+    return bound, used - bound - set(dir(builtins)) - {"display"}
+
+
+def taken_from_solutions(notebook) -> list[str]:
+    """What a cell takes from a solution, or from no cell at all: it would fail, or change, in a copy without them."""
+    by_lesson, wrong = {}, []  # name -> whether the last cell that bound it stays
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        stays = "solution" not in cell.metadata.get("tags", [])
+        bound, taken = names(cell.source)
+        wrong += [name for name in sorted(taken) if stays and not by_lesson.get(name)]
+        by_lesson |= dict.fromkeys(bound, stays)
+    return wrong
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_copy_stands_alone(path):
+    """What makes it run wherever it lies: it needs no solution, no file beside it, and has all other cells."""
+    notebook = nbformat.read(path, as_version=4)
+    assert taken_from_solutions(notebook) == []
+    copies = [copy_lesson(path, solutions)[0].cells for solutions in (False, True)]
+    code = [[cell.source for cell in cells if cell.cell_type == "code"] for cells in (*copies, notebook.cells)]
+    assert code[1] == code[2] and not any("../" in source for source in code[2])
+    solved = {cell.source for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])}
+    assert code[0] == [source for source in code[2] if source not in solved]
+    for cell in copies[1]:
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
+            said = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+            assert any("✓ Solution" in text for text in said), cell.source
+
+
+@pytest.mark.parametrize(("cells", "wrong"), [
+    ((v4.new_code_cell("a = 0"), solution("a = 1"), v4.new_code_cell("print(a)")), ["a"]),
+    ((solution("import os"), v4.new_code_cell("[os.name for _ in (1, 2)]")), ["os"]),
+    ((v4.new_code_cell("a = 0"), solution("b = a"), v4.new_code_cell("def f(b): return a + b")), []),
+    ((solution("a = 1"), v4.new_code_cell("a = 2"), v4.new_code_cell("a")), []),
 ])
-def test_a_copy_runs_wherever_it_lies(path, solutions, tmp_path):
-    words = [sys.executable, "-m", "course_utils.tools.handout", str(tmp_path), *["--solutions"] * solutions]
+def test_a_cell_that_needs_a_solution_is_found(cells, wrong):
+    assert taken_from_solutions(v4.new_notebook(cells=list(cells))) == wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_copy_runs_wherever_it_lies(path, tmp_path):
+    words = [sys.executable, "-m", "course_utils.tools.handout", str(tmp_path)]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     copy = nbformat.read(tmp_path / path.name, as_version=4)
     assert execute(copy, tmp_path).failure is None
-    solved = [cell for cell in copy.cells if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code"]
-    assert solutions or not solved
-    for cell in solved:
-        assert any("✓ Solution" in output.get("data", {}).get("text/plain", "") for output in cell.outputs), cell.source
