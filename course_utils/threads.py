@@ -21,8 +21,8 @@ import torch
 from course_utils.errors import CourseError
 
 LOOK = 0.3  # seconds between two looks at the machine
-GLANCE = 0.05  # seconds that a look takes when the last one was long ago
-FRESH = 2.0  # seconds after which it was long ago
+GLANCE = 0.05  # seconds that a call looks at the machine before it starts
+FRESH = 2.0  # seconds for which what an earlier call saw will do instead
 PATIENCE = 0.6  # seconds of more free cores before a call takes more threads; twice as long each time
 PLACES = 16  # calls of the course that are told apart
 FIRST, FAR, OFTEN = 5, 4, 3  # three steps in a row that take four times what a phase's first five did are far too slow
@@ -68,16 +68,19 @@ class Register:
 
 
 class Meter:
-    """How many cores this process has or could have, on average since the last look at it."""
+    """How many cores this process has or could have, on average since the last reading."""
 
     def __init__(self) -> None:
         self.last, self.cores = (-math.inf, 0.0, 0.0, 0.0), math.inf
 
-    def free(self) -> float:
-        """Cores that are idle or busy for this process; infinite where the system does not tell."""
+    def glance(self) -> None:
+        """Before a call: look at the machine for a moment, unless an earlier one has done so just now."""
         if time.perf_counter() - self.last[0] > FRESH:
             self.last = _counters()
             time.sleep(GLANCE)
+
+    def free(self) -> float:
+        """Cores that are idle or busy for this process; infinite where the system does not tell."""
         now = _counters()
         seconds, idle, ours, everything = (b - a for a, b in zip(self.last, now, strict=True))
         if seconds >= GLANCE:
@@ -128,6 +131,8 @@ class Share:
         self.most = self.fixed or min(self.before, self.cores)
         self.register, self.patience, self.others = Register(), PATIENCE, 0
         self.register.others()  # takes a place before anything is counted: who starts in this moment sees it
+        if not self.fixed and self.most > 1:
+            _meter.glance()
         self.threads = self.most
         self.use(self._fair())
         self.looked = self.enough = time.perf_counter()  # the last look; the last with no core for a thread more
@@ -228,6 +233,7 @@ class Pace:
         """A step took so long: look whether the threads still fit."""
         if not _share:
             return
+        _share.look()
         if self.threads != _share.threads:
             self.first, self.slow, self.threads = [], 0, _share.threads
         if len(self.first) < FIRST:
@@ -239,4 +245,3 @@ class Pace:
         if self.slow == OFTEN and not _share.fixed:
             _share.most = max(1, _share.threads // 2)
             _share.use(_share.most)
-        _share.look()

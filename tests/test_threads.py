@@ -47,7 +47,7 @@ def machine(monkeypatch):
     here = Machine(8)
     monkeypatch.delenv("COURSE_THREADS", raising=False)
     monkeypatch.setattr(threads, "cores", lambda: here.cores)
-    monkeypatch.setattr(threads, "_meter", SimpleNamespace(free=lambda: here.free))
+    monkeypatch.setattr(threads, "_meter", SimpleNamespace(glance=lambda: None, free=lambda: here.free))
     monkeypatch.setattr(threads, "Register", lambda: SimpleNamespace(others=here.others, leave=lambda: None))
     monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: here.now))
     number = [8]  # real threads would slow a busy machine, which is why all of this exists
@@ -355,6 +355,7 @@ def counters(monkeypatch, *rows: tuple) -> Meter:
 
 def test_free_is_what_is_idle_or_ours(monkeypatch):
     meter = counters(monkeypatch, (10, 0, 0, 0), (11, 0.5, 0.5, 2), (12, 0.5, 2.5, 4), (12.01, 0.5, 2.5, 4.02))
+    meter.glance()
     assert meter.free() == 1.0  # the first look takes a moment: a core's worth is someone else's
     assert meter.free() == 2.0
     assert meter.free() == 2.0  # too early to tell anything new
@@ -362,8 +363,19 @@ def test_free_is_what_is_idle_or_ours(monkeypatch):
 
 def test_after_a_pause_what_was_before_does_not_count(monkeypatch):
     meter = counters(monkeypatch, (10, 0, 0, 0), (11, 2, 0, 2), (60, 90, 0, 100), (60.1, 90.0, 0, 100.2))
+    meter.glance()
     assert meter.free() == 2.0
+    meter.glance()
     assert meter.free() == 0.0
+
+
+def test_a_long_step_counts_as_a_whole_and_the_next_call_need_not_look_anew(monkeypatch):
+    meter = counters(monkeypatch, (10, 0, 0, 0), (11, 2, 0, 2), (21, 2, 10, 22), (22, 4, 10, 24))
+    meter.glance()
+    assert meter.free() == 2.0
+    assert meter.free() == 1.0
+    meter.glance()
+    assert meter.free() == 2.0
 
 
 def test_where_the_system_does_not_tell_everything_counts_as_free(monkeypatch):
@@ -372,7 +384,9 @@ def test_where_the_system_does_not_tell_everything_counts_as_free(monkeypatch):
 
     for stat in (refuses, lambda percpu: [SimpleIdle(0.0)] * 2):
         monkeypatch.setattr(psutil, "cpu_times", stat)
-        assert Meter().free() == float("inf")
+        meter = Meter()
+        meter.glance()
+        assert meter.free() == float("inf")
 
 
 class SimpleIdle(tuple):
@@ -388,6 +402,7 @@ class SimpleIdle(tuple):
 
 def test_the_real_counters_tell_of_no_more_cores_than_there_are():
     meter = Meter()
+    meter.glance()
     assert 0 <= meter.free() <= os.cpu_count() + 0.5
     time.sleep(0.3)
     assert 0 <= meter.free() <= os.cpu_count() + 0.5
