@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 89 min
+# # 01 · Layer hierarchies, the lab: a menu · 90 min
 #
 # Six ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each section stands on its own:
 # run the next cell, then go where you like.
@@ -234,7 +234,7 @@ check("01-cka", linear_cka, solution=True)
 # </details>
 
 # %% [markdown]
-# ## CKA: three comparisons, stage by stage · 6 min
+# ## CKA: three comparisons, stage by stage · 7 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with
 # seeds 0 and 1, see the same? And what does fine-tuning change? The pictures for comparing are 1,000 test letters, in
