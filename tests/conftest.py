@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from green_labs import GreenLabs
 from launching import bare_venv, course, index, ready, with_pip, with_uv  # noqa: F401 (fixtures)
 from machines import bare, no_network, one_cache, warm_cache  # noqa: F401 (fixtures)
 from sliders import with_moves
@@ -18,6 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes side by side
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(GreenLabs(ROOT, config.args, config.getoption("--all")), "green_labs")
 
 
 @pytest.hookimpl(trylast=True)  # once it is settled which cells run

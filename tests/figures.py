@@ -34,17 +34,17 @@ class FigureTests:
     dark: tuple[str, ...] = ()  # also stored as they are on dark paper
 
     def pytest_generate_tests(self, metafunc):
-        for argument, names in (("name", self.figures), ("dark_name", self.dark)):
-            if argument in metafunc.fixturenames:
-                metafunc.parametrize(argument, names)
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.figures)
 
     def test_the_figure_is_the_stored_one(self, name):
         assert_like(drawn(self.figures[name]), reference(name, self.folder))
 
-    def test_the_dark_figure_is_the_stored_one(self, dark_name):
-        assert_like(drawn(self.figures[dark_name], "dark"), reference(f"dark_{dark_name}", self.folder))
+    def test_dark_figures_are_the_stored_ones(self):
+        for name in self.dark:
+            assert_like(drawn(self.figures[name], "dark"), reference(f"dark_{name}", self.folder))
 
-    @pytest.mark.parametrize("paper", style.GROUNDS)
+    @pytest.mark.parametrize("paper", ["light", pytest.param("dark", marks=pytest.mark.slow)])
     def test_everyone_can_read_the_figure(self, name, paper):
         figure = drawn(self.figures[name], paper)  # raises what `style.contrast_faults` finds
         sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
