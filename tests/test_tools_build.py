@@ -129,8 +129,9 @@ def test_a_build_keeps_the_rules(built):
 def test_a_build_writes_the_minutes_into_the_text_and_nothing_else(built):
     text = (built[0] / "notebooks" / "source" / "01_tiny.py").read_text(encoding="utf-8")
     assert re.sub(r" · \d+ min", "", text) == re.sub(r" · \d+ min", "", LESSON)
-    assert [line for line in text.splitlines() if line.endswith(" min")] == [
-        "# # A tiny lesson · 6 min", "# ## A figure · 3 min", "# ### Exercise 1 · 3 min"]
+    minutes = {title: int(n) for title, n in re.findall(r"^# #+ (.*) · (\d+) min$", text, re.MULTILINE)}
+    assert list(minutes) == ["A tiny lesson", "A figure", "Exercise 1"] and minutes["Exercise 1"] == 3
+    assert minutes["A tiny lesson"] > minutes["A figure"] >= 3  # how much more, a busy machine decides
 
 
 def test_a_build_stores_what_a_reader_wants_to_see(built):

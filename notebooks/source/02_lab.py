@@ -888,7 +888,7 @@ for name, inputs, steps in (("in the pipeline", task.train.x, classifier),
 # ## A bigger backbone · 6 min
 #
 # PhotoNet is small so that it fits into this course. The recipe is the same for the networks that others use:
-# torchvision's ResNet-18, for example, trained on the 1.3 million photographs of ImageNet. Its weights (45 MB) come
+# torchvision's ResNet-18, for example, trained on over a million photographs, ImageNet's. Its weights (45 MB) come
 # from torchvision's own address, with a checksum. Without a network, this cell says so in a sentence, and we go on
 # with what we have.
 
