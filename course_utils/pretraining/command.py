@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from course_utils.data.images import resize
 from course_utils.device import autocast, number_format, pick_device
 from course_utils.errors import CourseError
+from course_utils.files import replacing
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS, load_model
 from course_utils.pretraining import model_card, recipe, tiny_imagenet
@@ -37,9 +38,8 @@ def export(model: PhotoNet, path: Path, classes: list[str]) -> str:
     """Write the weights in half precision (statistics in full) with the class names; returns the sha256."""
     tensors = {k: v.half() if v.ndim > 1 else v for k, v in model.state_dict().items()}
     tensors = {k: v.contiguous().cpu() for k, v in tensors.items()}
-    beside = path.with_suffix(".part")
-    save_file(tensors, beside, metadata={"classes": json.dumps(classes)})
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"classes": json.dumps(classes)})
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
