@@ -1,4 +1,4 @@
-"""Processor, number format, memory and random numbers: what this machine computes on, and why."""
+"""Processor, number format, memory and random numbers: what this machine computes on, and why. Threads: `threads`."""
 
 import contextlib
 import functools
@@ -6,10 +6,12 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
 from course_utils.errors import CourseError
+from course_utils.threads import look_again, share_of_processor
 
 CHUNK = 256  # inputs in a pass without gradients, and the pixels of all of them together (2 GB machines)
 CHUNK_PIXELS = 128 * 64 * 64
@@ -27,6 +29,25 @@ def pick_device() -> torch.device:
             except RuntimeError as error:
                 print(f"The {name} GPU does not answer ({str(error).splitlines()[0]}): using the processor.")
     return torch.device("cpu")
+
+
+def choose_device(wanted: torch.device | str | None = None) -> torch.device:
+    """The device that a caller names, or the fastest one here.
+
+    Raises:
+        CourseError: there is no such device in this machine.
+    """
+    if wanted is None:
+        return pick_device()
+    try:
+        device = torch.device(wanted)
+        torch.ones(1, device=device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0][:90]
+        raise CourseError(
+            f"device={wanted!r} is not to be had here ({reason}).\nLeave it out, or say device='cpu'."
+        ) from error
+    return device
 
 
 def number_format(device: torch.device | None = None) -> tuple[torch.dtype, str]:
@@ -61,16 +82,18 @@ def autocast(device: torch.device) -> torch.autocast:
 
 
 def describe() -> str:
-    """Three lines on the machine at hand: processor, number format and why, memory."""
+    """Three lines on the machine at hand: processor and the threads of a call now, number format, memory; and why."""
     import psutil
 
     device = pick_device()
     dtype, why = number_format(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     memory = psutil.virtual_memory()
+    with share_of_processor() as share:
+        threads = f"{share.threads} thread{'s' * (share.threads > 1)} ({share.why()})"
     return "\n".join(
         [
-            f"Computes on: {device.type} ({name}), {torch.get_num_threads()} threads",
+            f"Computes on: {device.type} ({name}), {threads}",
             f"Number format: {str(dtype).removeprefix('torch.')} ({why})",
             f"Memory: {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free",
         ]
@@ -85,9 +108,14 @@ def chunk_size(x: torch.Tensor) -> int:
 def in_chunks(function: Callable, x: torch.Tensor) -> list:
     """`function` of each part of `x`; all anew in smaller parts when the GPU's memory does not suffice."""
     size = chunk_size(x)
+
+    def one(part: torch.Tensor) -> Any:
+        look_again()
+        return function(part)
+
     while True:
         try:
-            return [function(part) for part in x.split(size)]
+            return [one(part) for part in x.split(size)]
         except RuntimeError as error:
             if not out_of_memory(error) or size == 1:
                 raise

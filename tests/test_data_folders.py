@@ -153,7 +153,7 @@ def test_unreadable_files_are_left_out_in_one_warning(tmp_path, monkeypatch):
         "4 of 16",
         "a/huge.png (more pixels than Pillow's limit)",
         "b/cut.png (damaged or cut off)",
-        "b/notes.txt (not a picture)",
+        "b/notes.txt (not a picture that the course reads)",
         "b/phone.heic (HEIC, save it as JPEG)",
     ):
         assert part in texts[0]
@@ -242,7 +242,7 @@ def test_impossible_folders_are_clear_errors(tmp_path):
     for name in ("x", "y"):
         (tmp_path / "junk" / name).mkdir(parents=True)
         (tmp_path / "junk" / name / "a.jpg").write_bytes(b"no")
-    bad(tmp_path / "junk", "None of the 2 files", "x/a.jpg (not a picture)")
+    bad(tmp_path / "junk", "None of the 2 files", "x/a.jpg (not a picture that the course reads)")
     (tmp_path / "hollow" / "a").mkdir(parents=True)
     (tmp_path / "hollow" / "b").mkdir(parents=True)
     bad(tmp_path / "hollow", "no class folders with files", "a, b")

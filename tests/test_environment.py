@@ -21,7 +21,10 @@ LESSONS, TESTS = ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"
 # module -> package, where their names differ
 PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # Packages that come with a pinned one: what they are imported for is part of it.
-COMES_WITH = {"ipython": "ipykernel", "jupyter-core": "jupyter-client", "pyyaml": "jupytext"}
+COMES_WITH = {
+    "filelock": "torch", "ipython": "ipykernel", "jupyter-core": "jupyter-client", "pyyaml": "jupytext",
+    "threadpoolctl": "scikit-learn",
+}  # fmt: skip
 
 
 def pins(file: Path) -> dict[str, str]:

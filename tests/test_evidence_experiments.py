@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import joblib
@@ -14,18 +15,21 @@ import pytest
 import torch
 
 from course_utils import registry
+from course_utils.__main__ import take
 from course_utils.data.tasks import load_task, pool_task
 from course_utils.errors import CourseError, DataUnavailable
+from course_utils.evidence import results as stored_rows
 from course_utils.evidence.experiments import (
+    HITS,
     Study,
     grid_of,
     load_results,
     missing_runs,
     run_grid,
     run_study,
-    spot_check,
 )
-from course_utils.evidence.results import pack, unpack, weights_checksum
+from course_utils.evidence.results import pack, unpack
+from course_utils.evidence.spot_checks import spot_check
 from course_utils.evidence.studies import STUDIES
 from course_utils.tools import recompute
 
@@ -71,7 +75,7 @@ def declared(results, monkeypatch):
     """A declared study of the toy, whose version a test may raise."""
 
     def declare(**changes):
-        study = Study(toy, GRID, SEEDS, minutes=12)._replace(**changes)
+        study = Study(toy, GRID, SEEDS, minutes=12, measures=HITS)._replace(**changes)
         monkeypatch.setitem(STUDIES, "toy", study)
         return study
 
@@ -129,7 +133,7 @@ def test_a_failing_run_leaves_the_finished_ones(results):
 
     with pytest.raises(ValueError, match="seed 3"), joblib.parallel_config(n_jobs=1, backend="sequential"):
         run_grid(frail, [{}], range(6), "frail")
-    assert len(load_results("frail")) >= 1
+    assert len(stored_rows.usable("frail", 1)) == 3
 
 
 def test_rows_of_another_version_are_replaced(results, declared):
@@ -209,7 +213,7 @@ for word in sys.stdin:  # the imports are done once; each word starts a run of i
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
 @pytest.mark.parametrize(("kills", "rates"), [(4, 10), pytest.param(20, 40, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_and_double_nothing(results, kills, rates):
-    chance, path = random.Random(0), results / "toy.csv"
+    chance, path, whole_one = random.Random(0), results / "toy.part", results / "toy.csv"
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(results), str(rates)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -237,7 +241,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(results, kills, rates):
     child.stdin.close()
     child.wait()
     table = load_results("toy")
-    assert survivors <= set(_lines(path)) and 0 < len(survivors) < 10 * rates
+    assert survivors <= set(_lines(whole_one)) and 0 < len(survivors) < 10 * rates and not path.exists()
     assert len(table) == 10 * rates and not table.duplicated(["lr", "seed"]).any()
     assert np.allclose(table.accuracy, table.seed / 100 + table.lr)
 
@@ -250,6 +254,220 @@ def _lines(path):
     """The whole lines of a file; its header apart."""
     text = path.read_text() if path.exists() else ""
     return [line for line in text.splitlines(keepends=True) if line.endswith("\n")][1:]
+
+
+# --- stored rows are never at risk ---
+
+
+def halts(seed: int, strategy: str, lr: float) -> dict:
+    """The toy study, killed in its fourth run, as far as a test can be."""
+    if seed == 1:
+        raise KeyboardInterrupt
+    return toy(seed, strategy, lr)
+
+
+def one_process():
+    return joblib.parallel_config(n_jobs=1, backend="sequential")
+
+
+def test_stale_rows_stay_until_the_new_ones_are_whole(results, declared):
+    run_study(declared(), "toy")
+    before = (results / "toy.csv").read_bytes()
+    with pytest.raises(KeyboardInterrupt), one_process():
+        run_study(declared(version=2, function=halts), "toy")
+    assert (results / "toy.csv").read_bytes() == before
+    assert len(load_results("toy")) == len(GRID) * len(SEEDS)  # the old ones can still be read
+    study = declared(version=2, function=(counted := Counting()))
+    with one_process():
+        assert set(run_study(study, "toy")["version"]) == {2}
+    assert len(counted.seeds) == len(GRID) * len(SEEDS) - 1  # the finished run was not run again
+    assert sorted(file.name for file in results.iterdir()) == [".toy.lock", "toy.csv"]
+
+
+class Counting:
+    """The toy study, with a note of each run."""
+
+    def __init__(self):
+        self.seeds = []
+
+    def __call__(self, seed: int, strategy: str, lr: float) -> dict:
+        self.seeds.append(seed)
+        return toy(seed, strategy, lr)
+
+
+def test_a_study_that_grows_keeps_its_rows_as_they_were(results, declared):
+    run_study(declared(seeds=range(1)), "toy")
+    before = (results / "toy.csv").read_bytes()
+    with pytest.raises(KeyboardInterrupt), one_process():
+        run_study(declared(function=halts), "toy")
+    assert (results / "toy.csv").read_bytes() == before
+    run_study(declared(), "toy")
+    assert (results / "toy.csv").read_bytes().startswith(before)
+    assert len(load_results("toy")) == len(GRID) * len(SEEDS)
+
+
+def test_a_kill_between_the_last_row_and_the_end_costs_no_run(results, declared, monkeypatch, capsys):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), one_process():
+        patch.setattr(stored_rows.Writer, "finish", halts_now)
+        run_study(declared(), "toy")
+    monkeypatch.setitem(STUDIES, "next", declared()._replace(needs=("toy",)))
+    assert recompute.main(["next"]) == 1 and "not put in place" in capsys.readouterr().err
+    study = declared(function=(counted := Counting()))
+    with one_process():
+        assert len(run_study(study, "toy")) == len(GRID) * len(SEEDS) and not counted.seeds
+    assert not (results / "toy.part").exists()
+
+
+def halts_now(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_stored_row_goes_before_a_draft_of_it(results, declared):
+    run_study(declared(), "toy")
+    before = (results / "toy.csv").read_text()
+    (results / "toy.part").write_text(before.replace(",0.0001,0,", ",0.0001,0,9"))  # as if run on another machine
+    run_study(declared(), "toy")
+    assert (results / "toy.csv").read_text() == before and not (results / "toy.part").exists()
+
+
+def test_a_draft_of_another_version_waits_for_its_time(results, declared):
+    run_study(declared(), "toy")
+    with pytest.raises(KeyboardInterrupt), one_process():
+        run_study(declared(version=2, function=halts), "toy")
+    before = (results / "toy.part").read_bytes()
+    assert set(run_study(declared(), "toy")["version"]) == {1}  # as on another branch
+    assert (results / "toy.part").read_bytes() == before
+
+
+def test_damaged_weights_are_refused(results, declared, tmp_path_factory, monkeypatch, capsys):
+    from course_utils.models import loading
+
+    run_study(declared(), "toy")
+    before = {file.name: file.read_bytes() for file in results.iterdir()}
+    folder = tmp_path_factory.mktemp("weights")
+    content = bytearray(loading.WEIGHTS.read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "README.md").write_bytes(loading.WEIGHTS.with_name("README.md").read_bytes())
+    (folder / loading.WEIGHTS.name).write_bytes(content)
+    monkeypatch.setattr(loading, "WEIGHTS", folder / loading.WEIGHTS.name)
+    capsys.readouterr()
+    for words in (["toy"], ["toy", "--list"]):
+        assert recompute.main(words) == 1
+        said = capsys.readouterr().err
+        assert "sha256" in said and "git checkout" in said and said.count("\n") <= 3
+    assert {file.name: file.read_bytes() for file in results.iterdir()} == before
+
+
+DOUBLED = {
+    "the same": (lambda line: line, "all alike"),
+    "conflicting": (lambda line: line.replace(",fff", ",000"), "differ in correct"),
+    "another version": (lambda line: line.replace(",1,94ed", ",2,94ed"), "differ in version"),
+    "written otherwise": (lambda line: line.replace("0.0001", "1e-04"), "differ in lr"),
+}
+
+
+@pytest.mark.parametrize("kind", DOUBLED)
+def test_two_rows_of_one_run_are_an_error_that_names_them(results, declared, kind, capsys):
+    change, named = DOUBLED[kind]
+    run_study(declared(function=right), "toy")
+    path = results / "toy.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    row = next(k for k, line in enumerate(lines) if line.startswith("a,0.0001,3,"))
+    path.write_text("".join([*lines, change(lines[row])]))
+    with pytest.raises(CourseError) as error:
+        load_results("toy")
+    messages = [str(error.value) + "\n"]
+    capsys.readouterr()
+    for words in (["toy", "--list"], ["toy"]):
+        assert recompute.main(words) == 1
+        messages.append(capsys.readouterr().err)
+    for said in messages:
+        assert "strategy a, lr 0.0001, seed 3" in said and f"lines {row + 1}, {len(lines) + 1}" in said
+        assert said.count("\n") <= 3
+    assert named in messages[-1] and (named in messages[0] or kind == "written otherwise")  # read as numbers
+    assert path.read_text().endswith(change(lines[row]))
+
+
+def right(seed: int, strategy: str, lr: float) -> dict:
+    return {"accuracy": 1.0, "correct": pack(np.ones(12))}
+
+
+def test_a_second_run_at_once_is_told_and_waits(results, capsys):
+    with one_process():
+        run_grid(toy, GRID, SEEDS, "toy")
+    (results / "toy.csv").rename(results / "kept")
+    done, counted = [], Counting()
+    second = threading.Thread(target=lambda: done.append(len(run_grid(counted, GRID, SEEDS, "toy"))))
+    with stored_rows.writing("toy"):
+        second.start()
+        until(lambda: "Another process computes toy" in capsys.readouterr().out)
+        assert not done and not (results / "toy.part").exists()
+        (results / "kept").rename(results / "toy.csv")  # the first one ends
+    second.join(60)
+    assert done == [len(GRID) * len(SEEDS)] and not counted.seeds
+
+
+def until(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+LOCKED = """
+import sys, time
+from pathlib import Path
+from course_utils.evidence import results as storage
+from course_utils.evidence.experiments import run_grid
+
+def slow(seed):
+    Path(sys.argv[1], f"seed {seed}").touch()
+    time.sleep(30)
+
+storage.RESULTS = Path(sys.argv[1])
+run_grid(slow, [{}], range(6), "toy")
+"""
+
+
+def test_a_killed_run_leaves_no_lock(results, capsys):
+    first = subprocess.Popen([sys.executable, "-c", LOCKED, str(results)], stderr=subprocess.DEVNULL)
+    until(lambda: any(results.glob("seed *")))
+    with open(results / ".toy.lock") as file:
+        assert not take(file)
+    first.kill()  # its workers may live on for a while
+    first.wait()
+    with one_process():
+        assert len(run_grid(toy, GRID, SEEDS, "toy")) == len(GRID) * len(SEEDS)
+    assert "waiting" not in capsys.readouterr().out
+
+
+# --- what a run returns ---
+
+
+@pytest.mark.parametrize(
+    ("result", "named"),
+    [
+        ({"accuracy": 1.0}, "They differ in correct:"),
+        ({"accuracy": 1.0, "correct": "ff", "loss": 2.0}, "They differ in loss:"),
+        ({"accuracy": 1.0, "correct": "ff", "seed": 9}, "returns seed:"),
+        ({"accuracy": 1.0, "correct": "ff", "lr": 9}, "returns lr:"),
+        ({"accuracy": 1.0, "correct": "ff", "weights": "mine"}, "returns weights:"),
+    ],
+)
+def test_a_run_that_returns_other_things_than_declared_is_an_error_that_names_them(results, declared, result, named):
+    study = declared(function=lambda seed, strategy, lr: result)
+    with pytest.raises(CourseError) as error, one_process():
+        run_study(study, "toy")
+    assert named in str(error.value) and "strategy a, lr 0.0001, seed 0" in str(error.value)
+    assert not (results / "toy.csv").exists() and not len(stored_rows.usable("toy", 1))
+
+
+def test_what_is_measured_stands_in_the_order_declared(results, declared):
+    study = declared(function=lambda seed, strategy, lr: dict(reversed(toy(seed, strategy, lr).items())))
+    with one_process():
+        run_study(study, "toy")
+    header = (results / "toy.csv").read_text().splitlines()[0]
+    assert header == ",".join(["strategy", "lr", "seed", *HITS, *stored_rows.MARKS])
 
 
 # --- recompute ---
@@ -345,7 +563,7 @@ def test_a_spot_check_without_the_data_says_so(noisy_study, monkeypatch):
 
 
 def test_the_prediction_interval_holds_99_of_100_further_runs():
-    from course_utils.evidence.experiments import _prediction_interval
+    from course_utils.evidence.spot_checks import _prediction_interval
 
     draw = np.random.default_rng(0)
     inside = []
@@ -357,7 +575,7 @@ def test_the_prediction_interval_holds_99_of_100_further_runs():
 
 
 def test_a_spot_check_needs_spread(results, monkeypatch):
-    monkeypatch.setitem(STUDIES, "toy", Study(toy, GRID, range(3), minutes=1))
+    monkeypatch.setitem(STUDIES, "toy", Study(toy, GRID, range(3), minutes=1, measures=HITS))
     run_study(STUDIES["toy"], "toy")
     with pytest.raises(CourseError, match="five seeds"):
         spot_check("toy")
@@ -380,8 +598,9 @@ def test_shipped_results_are_whole_and_current(name):
     wanted = pd.DataFrame([setting | {"seed": seed} for setting in study.grid for seed in study.seeds])[names]
     stored = table[names].sort_values(names, ignore_index=True)
     pd.testing.assert_frame_equal(stored, wanted.sort_values(names, ignore_index=True), check_dtype=False)
-    assert set(table["weights"]) == {weights_checksum()}
-    assert not missing_runs(study, name)
+    assert list(table) == [*study.grid[0], "seed", *study.measures, *stored_rows.MARKS]
+    assert set(table["weights"]) == {stored_rows.weights_checksum()}
+    assert not missing_runs(study, name) and stored_rows.settled(name, study.version)
 
 
 def test_tuning_never_sees_the_test_split():

@@ -11,6 +11,7 @@ from mutants import mutants_of
 
 from course_utils import registry
 from course_utils.errors import CourseError
+from course_utils.evidence.claims import mean_interval
 from course_utils.exercises.attempts import difference, fingerprint, is_empty, run
 from course_utils.exercises.cards import LONGEST, STATES, Card, shorten
 from course_utils.exercises.check import check
@@ -189,7 +190,7 @@ def stub_given(x):
 def test_nothing_written_is_no_attempt(doubling, attempt):
     for _ in range(2):
         card = check("99-double", attempt)
-        assert card.state == "Not attempted yet" and card.hint == "one"
+        assert card.state == "Not attempted yet" and not card.hint and "Hint" not in card._repr_html_()
     assert not sys.modules[check.__module__]._TRIES.get("99-double")
 
 
@@ -240,6 +241,37 @@ def test_a_choice(declare):
     assert check("99-double", "c").hint.startswith("two") and check("99-double", double).state == "Not yet"
     declare(514, mistakes=(Mistake(512, "And the biases?"),))
     assert check("99-double", 514.0).state == "Passed" and check("99-double", 512).hint == "And the biases?"
+    assert check("99-double", "514").hint == "Your answer should be a number, not a text."
+
+
+@pytest.mark.parametrize("answer", [("BDAEC", "2"), ("ABCDE", "1"), ["BDAEC", "2"]])
+def test_a_number_written_as_a_text_is_told_so(answer):
+    assert check("01-order", answer).hint == "Part 2 of your answer should be a number, not a text."
+
+
+def test_another_wording_of_not_known_is_told_so():
+    def unknown(differences):
+        low, high = mean_interval(differences)[1:3]
+        return "a" if low > 0 else "b" if high < 0 else "unknown"
+
+    assert '"not known"' in check("00-interval", unknown).hint
+
+
+def test_eval_called_once_is_told_apart_from_no_eval_at_all():
+    def once(network):
+        network.requires_grad_(False)
+        network.eval()
+
+    assert "each pass" in check("02-freeze", once).hint
+    assert "no parameters" in check("02-freeze", lambda network: network.requires_grad_(False) and None).hint
+
+
+def test_the_card_of_a_solution_says_that_it_is_one(declare):
+    for solution, cases in ((double, [(np.ones(2),)]), ("b", [])):
+        exercise = declare(solution, *cases)
+        said = repr(check("99-double", exercise.solution, solution=True))
+        assert said.startswith("✓ Solution · 99-double") and "Passed" not in said and exercise.can_do not in said
+    assert check("99-double", "a", solution=True).state == "Not yet", "a solution that is wrong must show"
 
 
 def test_unknown_names_are_answered_with_the_nearest():

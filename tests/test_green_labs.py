@@ -40,7 +40,8 @@ def ran(root, *outcomes, **more):
     labs = session(root, **more)
     for number, outcome in enumerate(outcomes):
         labs.pytest_runtest_logreport(SimpleNamespace(
-            nodeid=f"notebooks/01_lab.ipynb::Cell {number}", when="call", passed=outcome == "passed"))
+            nodeid=f"notebooks/01_lab.ipynb::Cell {number}", when="call", passed=outcome == "passed",
+            failed=outcome == "failed"))
     labs.pytest_sessionfinish()
     return labs
 
@@ -52,7 +53,14 @@ def test_a_green_lab_is_left_out_and_a_first_clone_and_all_run_it(clone):
     assert GreenLabs(clone, [str(clone / "notebooks" / "01_lab.ipynb")]).left_out == []  # asked for by name
 
 
-@pytest.mark.parametrize("outcomes", [(), ("passed",), ("passed", "failed"), ("passed", "skipped")])
+def test_the_sliders_of_a_lab_are_a_test_more(clone):
+    ran(clone, "passed", "passed", "passed")
+    assert session(clone).left_out == ["01_lab"]
+
+
+@pytest.mark.parametrize("outcomes", [
+    (), ("passed",), ("passed", "failed"), ("passed", "skipped"), ("passed", "passed", "failed"),
+])  # fmt: skip
 def test_only_a_whole_green_run_counts(clone, outcomes):
     ran(clone, *outcomes)
     assert session(clone).left_out == []

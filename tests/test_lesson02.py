@@ -466,7 +466,7 @@ def test_a_loose_network_is_seen_to_move_and_a_frozen_one_not():
     freeze(chain)
     held = _tried(chain)
     assert len(loose["parameters that train"]) == 4 and "1.running_mean" in loose["run as a whole, it moves"]
-    assert list(held.values()) == [[], [], True, [], True]
+    assert list(held.values()) == [[], [], True, [], True, True]
 
 
 # --- figures ---

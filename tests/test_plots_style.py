@@ -8,6 +8,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
+from course_utils import plots
 from course_utils.errors import CourseError
 from course_utils.evidence.transfer_grid import CONTROLS, METHODS
 from course_utils.plots import style
@@ -179,3 +180,10 @@ def test_a_notebook_gets_the_picture_with_its_words():
     assert data["image/png"] == style.png(plain()) and data["text/plain"] == "A line that rises."
     assert metadata["image/png"]["alt"] == "A line that rises."
     assert base64.b64encode(data["image/png"]).decode().startswith("iVBOR")
+
+
+def test_a_class_called_like_a_formula_keeps_its_name():
+    figure = plots.confusion_matrix([[3, 1], [0, 4]], ["$5-$10", "$10-$20"])
+    labels = list(figure.axes[0].get_xticklabels())
+    assert [label.get_text() for label in labels] == ["$5-$10", "$10-$20"]
+    assert not any(label.get_parse_math() for label in labels)

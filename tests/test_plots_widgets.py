@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import partial
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -182,6 +183,69 @@ def test_a_learners_own_figure_will_do_and_is_closed():
 
     shown = slide(own)
     assert image(shown)[2:] == ("400", "300") and not plt.get_fignums()
+
+
+CELL = """
+factor, other = 1, 10
+
+def count(n):
+    return n if n < 2 else 1 + count(n - 1)  # reads itself
+
+def scaled(n, times=count):
+    return factor * times(n)
+
+def both(n):
+    return scaled(n) + other
+
+def made():
+    bonus = 100
+    first = lambda n: both(n) + bonus
+
+    def second(n):
+        return first(n) if n else second(n + 1)
+    return second
+"""
+LATER = "factor = other = None\ndef count(n): raise ValueError\nscaled = both = made = count"
+
+
+@pytest.mark.parametrize("written", ["both", "lambda n: both(n)", "made()", "partial(lambda a, n: both(n), 0)",
+                                     "lambda n: [(lambda k: both(k))(m) for m in [n]][0]"])
+def test_a_function_keeps_what_it_reads_when_a_later_cell_rebinds_it(written):
+    notebook = {"partial": partial}
+    exec(CELL, notebook)
+    late = eval(written, notebook)
+    early = widgets.bound(late)
+    expected = [late(n) for n in SIZES]
+    exec(LATER, notebook)
+    assert [early(n) for n in SIZES] == expected
+    with pytest.raises((TypeError, ValueError)):
+        late(5)
+
+
+def test_closures_of_a_loop_are_bound_one_by_one():
+    early, late = [], []
+    for size in SIZES:
+        late.append(lambda: size)  # noqa: B023
+        early.append(widgets.bound(late[-1]))
+    assert [function() for function in early] == list(SIZES) and late[0]() == SIZES[-1]
+
+
+def test_what_is_no_plain_function_and_what_others_own_stay_as_they_are():
+    counted = Counted()
+    assert widgets.bound(counted) is counted and widgets.bound(print) is print
+    notebook = {"draw": draw, "nothing_else": 1}
+    exec("def show(n): return draw(n)", notebook)
+    kept = widgets.bound(notebook["show"]).__globals__
+    assert kept["draw"] is draw and "nothing_else" not in kept
+
+
+def test_a_slider_moved_after_its_names_were_rebound_draws_what_it_drew():
+    notebook = {"draw": draw, "plus": 0}
+    exec("def show(n): return draw(n + plus)", notebook)
+    shown = slide(notebook["show"])
+    notebook["plus"] = {}
+    shown.control.value = 10
+    assert image(shown)[1] == draw(10).words
 
 
 def test_in_a_kernel_it_is_one_output_and_on_paper_a_picture(tmp_path):

@@ -1,6 +1,7 @@
 """PhotoNet's pretraining: no leak, resumed after a kill, as good as promised."""
 
 import csv
+import hashlib
 import io
 import re
 import zipfile
@@ -16,7 +17,7 @@ from course_utils.data.tasks import all_task_images
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS
-from course_utils.pretraining import recipe, tiny_imagenet
+from course_utils.pretraining import command, recipe, tiny_imagenet
 
 needs_source = pytest.mark.skipif(
     find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"
@@ -64,7 +65,7 @@ def test_a_file_that_is_not_tiny_imagenet_is_refused(tmp_path, content):
 
 def test_a_killed_run_resumes_to_the_same_weights(small_zip, tmp_path, quick, monkeypatch):
     source, device = tiny_imagenet.read_zip(small_zip, "train"), torch.device("cpu")
-    whole, _ = recipe.train(source, tmp_path / "a.checkpoint", device)
+    whole, _ = recipe.train(source, tmp_path / "a.checkpoint", device, seed=0)
     save = recipe.save_checkpoint
 
     def killed(path, model, optimizer, state):
@@ -74,27 +75,67 @@ def test_a_killed_run_resumes_to_the_same_weights(small_zip, tmp_path, quick, mo
 
     monkeypatch.setattr(recipe, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
-        recipe.train(source, tmp_path / "b.checkpoint", device)
+        recipe.train(source, tmp_path / "b.checkpoint", device, seed=0)
     monkeypatch.setattr(recipe, "save_checkpoint", save)
-    resumed, _ = recipe.train(source, tmp_path / "b.checkpoint", device)
+    resumed, _ = recipe.train(source, tmp_path / "b.checkpoint", device, seed=0)
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_a_checkpoint_of_another_run_is_refused(small_zip, tmp_path, quick, monkeypatch):
+def test_a_checkpoint_of_another_run_is_refused(small_zip, tmp_path, quick):
     source = tiny_imagenet.read_zip(small_zip, "train")
-    recipe.train(source, tmp_path / "a.checkpoint", torch.device("cpu"))
-    monkeypatch.setattr(recipe, "SEED", 5)
+    recipe.train(source, tmp_path / "a.checkpoint", torch.device("cpu"), seed=0)
     with pytest.raises(CourseError, match="other settings"):
-        recipe.train(source, tmp_path / "a.checkpoint", torch.device("cpu"))
+        recipe.train(source, tmp_path / "a.checkpoint", torch.device("cpu"), seed=5)
+
+
+def test_the_seed_draws_weights_and_order(small_zip, tmp_path, quick, monkeypatch):
+    source, make, begun, order = tiny_imagenet.read_zip(small_zip, "train"), recipe.make_optimizer, [], []
+
+    def noted(model):
+        begun.append(model.head.weight.detach().clone())
+        order.append([])
+        return make(model)
+
+    def plain(x, size, draw):
+        order[-1] += x[:, 0, 0, 0].tolist()
+        return x.float()
+
+    monkeypatch.setattr(recipe, "make_optimizer", noted)
+    monkeypatch.setattr(recipe, "augment", plain)
+    for run, seed in enumerate((0, 1, 0)):
+        recipe.train(source, tmp_path / f"{run}.checkpoint", torch.device("cpu"), seed)
+    assert torch.equal(begun[0], begun[2]) and not torch.equal(begun[0], begun[1])
+    assert order[0] == order[2] != order[1] and sorted(order[0]) == sorted(order[1])
 
 
 def test_the_command_writes_weights_card_and_list(small_zip, tmp_path, quick, monkeypatch, capsys):
     monkeypatch.setattr(tiny_imagenet.tasks, "all_task_images", lambda: iter(()))
     out = tmp_path / "weights" / "small.safetensors"
-    assert recipe.main(["--data", str(small_zip), "--out", str(out)]) == 0
+    assert command.main(["--data", str(small_zip), "--out", str(out)]) == 0
     assert sorted(p.name for p in out.parent.iterdir()) == ["README.md", out.name, "small_dropped.csv"]
     assert re.search(r"top-1 at 64 px: \d\.\d{3}\n", capsys.readouterr().out)
+
+
+def test_another_seed_writes_a_network_and_a_card_beside_the_first(small_zip, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(tiny_imagenet.tasks, "all_task_images", lambda: iter(()))
+    monkeypatch.setattr(command, "WEIGHTS", tmp_path / "photonet.safetensors")
+    for words in ([], ["--seed", "2"]):
+        assert command.main(["--data", str(small_zip), *words]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "README.md", "photonet-2.md", "photonet-2.safetensors", "photonet-2_dropped.csv",
+        "photonet.safetensors", "photonet_dropped.csv",
+    ]  # fmt: skip
+    first, second = ((tmp_path / name).read_text(encoding="utf-8") for name in ("README.md", "photonet-2.md"))
+    assert "One seed, 0, named beforehand" in first and "Seed 2 draws" in second and "pretrain --seed 2" in second
+    assert hashlib.sha256((tmp_path / "photonet-2.safetensors").read_bytes()).hexdigest() in second
+    assert (tmp_path / "photonet-2.safetensors").read_bytes() != (tmp_path / "photonet.safetensors").read_bytes()
+
+
+def test_a_seed_below_nought_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--seed", "-1"])
+    assert "--seed is -1" in capsys.readouterr().err
 
 
 def test_an_image_that_a_task_holds_is_dropped(small_zip, monkeypatch):
@@ -162,7 +203,7 @@ def test_the_left_out_class_was_a_leak(monkeypatch):
 @pytest.mark.slow
 @needs_source
 def test_the_shipped_weights_are_as_good_as_the_card_says(capsys):
-    assert recipe.main(["--evaluate"]) == 0
+    assert command.main(["--evaluate"]) == 0
     printed = capsys.readouterr().out
     measured = {int(s): float(a) for s, a in re.findall(r"top-1 at (\d+) px: (\d\.\d+)", printed)}
     card = (WEIGHTS.parent / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from course_utils import ROOT
 PACKAGE = ROOT / "course_utils"
 # A room knows the rooms above it, never one beside or below it.
 ORDER = [
-    {"errors", "device", "registry"},
+    {"errors", "files", "device", "registry", "threads"},
     {"data"},
     {"models"},
     {"training"},

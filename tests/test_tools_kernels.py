@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
 from nbformat import v4
 
-from course_utils.tools.kernels import Execution, execute
+from course_utils.tools.kernels import Execution, MemoryWatch, execute
 from course_utils.tools.run import ROOT, lessons, main, summary
 
 
@@ -82,6 +83,17 @@ def test_over_budget_is_shown():
 
 def is_alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system keeps no count of its own")
+def test_no_peak_of_the_process_itself_is_too_short_to_be_seen():
+    code = "block = b'x' * 300_000_000; del block; print('done', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"done\n"
+    with MemoryWatch(process.pid, interval=60) as watch:
+        pass
+    process.communicate(b"\n")
+    assert watch.peak > 300e6
 
 
 def test_memory_of_the_children_is_counted_and_none_survives(tmp_path):

@@ -24,36 +24,42 @@ def headings(text):
 
 
 def test_minutes_count_words_cells_and_run_time():
-    assert headings(timed(lesson_of(600)))[1] == "## Part · 3 min"
-    cells = "\n# %%\nx = 1\n" * 6
-    assert headings(timed(lesson_of(600, more=cells)))[1] == "## Part · 5 min"
-    assert headings(timed(lesson_of(600, more=cells), seconds=20))[1] == "## Part · 7 min"
+    assert headings(timed(lesson_of(600)))[1] == "## Part · 4 min"
+    cells = "\n# %%\nx = 1\n" * 12
+    assert headings(timed(lesson_of(600, more=cells)))[1] == "## Part · 11 min"
+    assert headings(timed(lesson_of(600, more=cells), seconds=20))[1] == "## Part · 15 min"
+
+
+def test_minutes_count_lines_of_code_and_no_blank_ones():
+    one, many, spaced = ("\n# %%\n" + line * 30 for line in ("", "x = 1\n", "x = 1\n\n"))
+    assert [headings(timed(lesson_of(540, more=cell)))[1] for cell in (one, many, spaced)] == [
+        "## Part · 4 min", "## Part · 7 min", "## Part · 7 min"]
 
 
 def test_what_is_folded_away_takes_no_time():
     fold = "#\n# <details><summary>For teachers</summary>\n# " + "word " * 900 + "\n# </details>\n"
     solution = '\n# %% tags=["solution"]\nx = 1\n' * 9
-    assert headings(timed(lesson_of(600, more=fold + solution)))[1] == "## Part · 3 min"
+    assert headings(timed(lesson_of(600, more=fold + solution)))[1] == "## Part · 4 min"
 
 
 def test_an_exercise_keeps_its_declared_minutes_and_they_cover_what_stands_beneath():
     exercise = "\n# %% [markdown]\n# ### Exercise 1: try · 8 min\n# " + "word " * 900 + "\n\n# %%\nx = 1\n"
     after = "\n# %% [markdown]\n# ### Back to the lesson\n# " + "word " * 400 + "\n"
     assert headings(timed(lesson_of(600, more=exercise + after))) == [
-        "# T · 13 min", "## Part · 13 min", "### Exercise 1: try · 8 min", "### Back to the lesson"]
+        "# T · 15 min", "## Part · 15 min", "### Exercise 1: try · 8 min", "### Back to the lesson"]
 
 
 def test_an_exercise_with_a_heading_of_its_own_counts_once():
     text = lesson_of(600, more="\n# %% [markdown]\n# ## Exercise: try · 8 min\n# " + "word " * 900 + "\n")
-    assert headings(timed(text)) == ["# T · 11 min", "## Part · 3 min", "## Exercise: try · 8 min"]
+    assert headings(timed(text)) == ["# T · 12 min", "## Part · 4 min", "## Exercise: try · 8 min"]
 
 
 def test_minutes_do_not_flip_with_the_run_time_but_follow_a_real_change():
     cells = "\n# %%\nx = 1\n"
-    stable = timed(lesson_of(600, more=cells), seconds=5)
-    assert "## Part · 3 min" in stable
-    assert timed(stable, seconds=20) == stable  # 3.67 minutes: within the slack
-    assert "## Part · 5 min" in timed(stable, seconds=80)
+    stable = timed(lesson_of(555, more=cells), seconds=5)
+    assert "## Part · 4 min" in stable
+    assert timed(stable, seconds=20) == stable  # 4.62 minutes: within the slack
+    assert "## Part · 6 min" in timed(stable, seconds=80)
 
 
 @pytest.mark.parametrize(("text", "message"), [

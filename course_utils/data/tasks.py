@@ -22,7 +22,7 @@ from course_utils.data.cache import cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
 from course_utils.data.images import matches, thumbnails, to_square
-from course_utils.data.splits import Examples, Split, Task, assemble, check_size, hold_out, say
+from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw_in_one_order, hold_out, say
 from course_utils.data.tables import task_from_csv
 from course_utils.errors import BadData, DataUnavailable
 
@@ -73,9 +73,8 @@ def load_task(
 def pool_task(task: Task, per_class: int, seed: int) -> Task:
     """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score."""
     x, y = task.train.x, task.train.y
-    order = np.random.default_rng(seed).permutation(len(y))
-    train = np.concatenate([order[y[order] == k][:per_class] for k in range(len(task.classes))])
-    rest = order[~np.isin(order, train)][:1000]
+    train, rest = draw_in_one_order(y, per_class, seed)
+    rest = rest[:1000]
     return replace(task, train=Split(x[train], y[train]), test=Split(x[rest], y[rest]))
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from course_utils.data import images, tasks
 from course_utils.data.downloads import find_data
 from course_utils.errors import DataUnavailable
+from course_utils.files import replacing
 
 ZIP = "tiny-imagenet-200.zip"
 ALIKE = 0.93  # correlation of thumbnails from which an image is dropped; .95 is the rule, the rest is margin
@@ -99,9 +100,7 @@ def without(source: Source, rows: list[dict]) -> Source:
 
 def write_rows(rows: list[dict], path: Path) -> None:
     """The list of dropped images as a CSV, written beside and renamed."""
-    beside = path.with_suffix(".part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["image", "class", "task", "correlation"])
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(beside, path)

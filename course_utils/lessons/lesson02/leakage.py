@@ -12,6 +12,7 @@ from torch import nn
 from course_utils.data import external
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.images import matches, read_picture, thumbnails
+from course_utils.data.splits import draw_in_one_order
 from course_utils.data.tasks import Task, load_task
 from course_utils.evidence.results import pack
 from course_utils.features import extract, probe
@@ -51,8 +52,7 @@ def rights(backbone: PhotoNet, task: Task, leaked: np.ndarray) -> dict:
     train, test = (extract(backbone, split.x) for split in (task.train, task.test))
     y, correct = task.train.y, []
     for draw in range(DRAWS):
-        order = np.random.default_rng(draw).permutation(len(y))
-        rows = np.concatenate([order[y[order] == k][:EACH] for k in (0, 1)])
+        rows, _ = draw_in_one_order(y, EACH, draw)
         correct.append(probe(train[rows], y[rows], PENALTY).predict(test) == task.test.y)
     right, bees = np.mean(correct, axis=0), task.test.y == 1
     groups = {"accuracy": bees | ~bees, "leaked_bees": bees & leaked, "clean_bees": bees & ~leaked, "ants": ~bees}
