@@ -45,7 +45,7 @@ def test_an_empty_folder_becomes_an_environment_and_only_a_change_installs_again
 
 
 def test_progress_is_visible_while_a_slow_index_answers(with_pip, index):
-    index.delay = 0.3
+    index.delay = 0.1
     gate = index.hold(index.add("alpha", "1.0"))
     process = launch(with_pip, index, "setup")
     lines = iter(process.stdout.readline, "")
