@@ -8,6 +8,7 @@ from green_labs import GreenLabs
 from launching import bare_venv, course, index, ready, with_pip, with_uv  # noqa: F401 (fixtures)
 from machines import bare, no_network, one_cache, warm_cache  # noqa: F401 (fixtures)
 from sliders import with_moves
+from studies import at_once, declared, results  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 

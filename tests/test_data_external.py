@@ -81,7 +81,7 @@ def test_a_silent_address_is_given_up_soon(bare, monkeypatch):
     start = time.perf_counter()
     with pytest.raises(DataUnavailable, match="no answer"):
         load_task("ants_bees")
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 20  # the address is silent for 30
 
 
 class Server:

@@ -1,5 +1,6 @@
 """Features: right, in one pass, and never stale, half-written or damaged on disk."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -308,8 +309,11 @@ def test_a_hit_is_fast():
     model, x = small_net(pretrained=True), pictures(2000, size=64)
     cache.remember(_keys(model, x, True, torch.device("cpu"))["layer4"], np.zeros((2000, 256)))
     start = time.perf_counter()
+    hashlib.sha256(x.tobytes()).digest()
+    once = time.perf_counter() - start  # the whole input read once, on this machine as busy as it is
+    start = time.perf_counter()
     extract(model, x, device="cpu")
-    assert time.perf_counter() - start < 1.0  # 0.05 s on an idle core
+    assert time.perf_counter() - start < 0.5 + 20 * once  # 0.05 s on an idle core
 
 
 # --- probes ----------------------------------------------------------------------------------------------

@@ -259,7 +259,8 @@ def test_stored_probes_cover_every_setting_ten_times():
     assert set(runs.seed) == set(range(10)) and set(runs.stage) == set(STAGES)
 
 
-def test_a_stored_probe_comes_out_again():
+def test_a_stored_probe_comes_out_again(monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "fp32")  # as all stored runs
     setting = {"task": "digits", "network": "pretrained", "stage": "layer3", "dimensions": 0, "per_class": 5}
     arm = " and ".join(f"{name} == {value!r}" for name, value in setting.items())
     stored = load_results("probes").query(f"{arm} and seed == 0").iloc[0]

@@ -190,7 +190,8 @@ def test_stage_and_penalty_are_the_best_of_the_tuning_runs(features):
             assert means[stage, penalty] == means.max()
 
 
-def test_a_stored_row_comes_again():
+def test_a_stored_row_comes_again(monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "fp32")  # as all stored runs
     arm = "task == 'digits' and features == 'pretrained' and per_class == 2"
     stored = load_results("heads").query(arm).query("seed == 0")
     again = heads(0, "digits", "pretrained", 2)
