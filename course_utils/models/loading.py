@@ -46,7 +46,7 @@ def load_model(
     if image_size is not None:
         check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True)
         if name not in PHOTONETS and image_size % 32:
-            raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32, such as 64.")
+            raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _build(name, pretrained, image_size)
