@@ -13,7 +13,7 @@ from course_utils.errors import CourseError, ModelUnavailable, check_number
 from course_utils.models import libraries
 from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 
-PHOTONETS = ("photonet", "photonet-1", "photonet-2")  # of the seeds 0, 1 and 2
+PHOTONETS = ("photonet", "photonet-1")  # of the seeds 0 and 1
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 
 
@@ -27,8 +27,8 @@ def load_model(
     """A backbone as a chain of stages, with a new head.
 
     Args:
-        name: "photonet", "photonet-1", "photonet-2" (ship with the course; three networks that differ in their seed
-            alone), "efficientnet_lite0" (ImageNet weights from an installed package), "resnet18", "resnet50",
+        name: "photonet", "photonet-1" (ship with the course; two networks that differ in their seed alone),
+            "efficientnet_lite0" (ImageNet weights from an installed package), "resnet18", "resnet50",
             "mobilenet_v3_small" (torchvision) or "timm:NAME" (any picture model of timm, as one stage).
         num_classes: outputs of the new head; None keeps the head that the weights were trained with.
         pretrained: False gives the same network with random weights: the control.
@@ -43,10 +43,10 @@ def load_model(
     if num_classes is not None:
         check_number("num_classes", num_classes, least=2, whole=True)
     check_number("seed", seed, least=0, whole=True)
-    least, step = (32, 1) if name in PHOTONETS else (64, 32)
-    if image_size is not None and (image_size < least or image_size % step):
-        what = "any size from 32 px on" if name in PHOTONETS else "a multiple of 32 px from 64 on, such as 64 or 128"
-        raise CourseError(f"image_size is {image_size}; for {name} it may be {what}.")
+    if image_size is not None:
+        check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True)
+        if name not in PHOTONETS and image_size % 32:
+            raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _build(name, pretrained, image_size)
