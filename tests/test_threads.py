@@ -278,10 +278,12 @@ def test_fit_and_evaluate_notice_while_they_run(machine, used):
     assert parts[0] == 8 and set(parts[1:]) == {1}
 
 
-def test_stored_experiments_stay_at_one_thread(machine):
+@pytest.mark.parametrize("teacher", ["", "3"])
+def test_stored_experiments_stay_at_one_thread(machine, monkeypatch, teacher):
+    monkeypatch.setenv("COURSE_THREADS", teacher)
     with _plain_processor(), share_of_processor():
         assert machine.later(10) == 1
-    assert torch.get_num_threads() == 8 and "COURSE_THREADS" not in os.environ
+    assert torch.get_num_threads() == 8 and os.environ["COURSE_THREADS"] == teacher
 
 
 @pytest.mark.parametrize(
