@@ -28,7 +28,7 @@ COMMANDS = {  # what it does; what further words may be
     "lab": ("open JupyterLab on lesson 00, for this machine only", "options of jupyter lab, as --no-browser"),
     "run": ("run lessons in fresh kernels: seconds, peak memory", "lesson numbers, as 00 01; all if none"),
     "test": ("run every test and every notebook", "--all for slow ones too; options of pytest, as -k data"),
-    "build": ("execute notebooks/source into notebooks", "lesson numbers, as 00 01; all if none"),
+    "build": ("execute notebooks/source into notebooks", "lesson numbers; --force gives up a notebook's own edits"),
     "pretrain": ("train PhotoNet, or measure the one that ships", "--data ZIP --out FILE, or --evaluate"),
     "recompute": ("compute stored results again", "names of experiments, as lesson00; --list says what is stale"),
     "handout": ("write copies for a class, without the solutions", "a folder; --solutions keeps and shows them"),
@@ -40,7 +40,7 @@ STARTS = {  # the module that carries it out, unless it has the command's name, 
     "run": "course_utils.tools.run run",
     "test": "pytest -n2 --dist=loadfile",
     "build": "course_utils.tools.run build",
-    "pretrain": "course_utils.pretraining.recipe",
+    "pretrain": "course_utils.pretraining.command",
 }
 
 
@@ -240,6 +240,7 @@ def main(command: str = "", *rest: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
     try:
         sys.exit(main(*sys.argv[1:]))
     except (Stop, OSError) as problem:

@@ -31,6 +31,25 @@ def pick_device() -> torch.device:
     return torch.device("cpu")
 
 
+def choose_device(wanted: torch.device | str | None = None) -> torch.device:
+    """The device that a caller names, or the fastest one here.
+
+    Raises:
+        CourseError: there is no such device in this machine.
+    """
+    if wanted is None:
+        return pick_device()
+    try:
+        device = torch.device(wanted)
+        torch.ones(1, device=device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [""])[0][:90]
+        raise CourseError(
+            f"device={wanted!r} is not to be had here ({reason}).\nLeave it out, or say device='cpu'."
+        ) from error
+    return device
+
+
 def number_format(device: torch.device | None = None) -> tuple[torch.dtype, str]:
     """The number format for network arithmetic on `device`, and a phrase that says why.
 

@@ -1,5 +1,8 @@
 """Errors that a learner can cause: what happened, what was expected, what to do next."""
 
+import math
+import numbers
+
 
 class CourseError(Exception):
     """Base of the course's own errors: a message of at most three lines that ends in what to do.
@@ -29,3 +32,23 @@ class TrainingDiverged(CourseError):
 
 class NotFrozen(CourseError, AssertionError):
     """Something that was said to be frozen has changed."""
+
+
+def check_number(
+    name: str,
+    value: object,
+    least: float | None = None,
+    above: float | None = None,
+    below: float = math.inf,
+    whole: bool = False,
+    error: type[CourseError] = CourseError,
+) -> None:
+    """`error` unless `value` is a finite number, from `least` or `above` on and `below`; `whole` where it counts."""
+    low = least if above is None else above
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if real and (value >= low if above is None else value > low) and value < below and not (whole and value % 1):
+        return
+    kind = "whole number" if whole else "number"
+    span = f"from {least} up" if above is None else f"above {above}"
+    span += f" and below {below:g}" if math.isfinite(below) else ""
+    raise error(f"{name}={value!r} is not possible.\nGive a {kind} {span}.")

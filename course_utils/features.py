@@ -9,15 +9,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.data import feature_cache
-from course_utils.device import autocast, in_chunks, number_format, pick_device
-from course_utils.errors import CourseError
-from course_utils.models.backbones import Model
+from course_utils.data import cache
+from course_utils.device import autocast, choose_device, in_chunks, number_format
+from course_utils.errors import CourseError, check_number
+from course_utils.models.backbones import Model, check_positions
 from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
 
-VERSION = 1  # of how features are computed; part of their keys
+VERSION = 2  # of how features are computed; part of their keys
+LIBRARIES = ("course_utils", "timm", "torch", "torchvision")  # whose layers are what their names say
+REPLACEABLE = {"encode", "forward", "pool", "prepare", "run"}  # methods that one may set on an object
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
 
 
@@ -27,13 +29,15 @@ def extract(
     stage: str | None = None,
     pooled: bool = True,
     device: torch.device | str | None = None,
+    positions: int = 1,
 ) -> np.ndarray | dict[str, np.ndarray]:
     """The features of pictures at a stage, computed once and then read from disk while nothing has changed.
 
     Args:
         x: pictures, uint8 N x 3 x H x W, as `task.train.x`.
         stage: a stage's name; None for the last one; "all" for a dictionary of all of them from one pass.
-        pooled: the mean over positions, N x D; False keeps the positions, N x C x H x W.
+        pooled: the mean over positions, N x D; False gives the maps, N x C x H x W.
+        positions: 4 gives the means of a 4 x 4 grid of positions, N x 16D, or a smaller map as it is.
     Returns:
         float32, one row a picture. An untrained network has no batch-norm statistics yet: they are taken from
         the first pictures it is given (see `estimate_batch_norm`), so give it training pictures first.
@@ -44,44 +48,46 @@ def extract(
         raise CourseError(
             f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x)."
         )
+    check_positions(positions)
     names = list(model.stages)
     wanted = names if stage == "all" else model.names(stage, stage) if stage else names[-1:]
-    device = torch.device(device or pick_device())
+    device = choose_device(device)
     model.to(device)
     x = np.asarray(x)
     if not model.has_statistics:
         with share_of_processor(device.type):
             estimate_batch_norm(model, model.encode(x).to(device))
         model.has_statistics = True
-    found = _extract(model, x, wanted, pooled, device)
+    found = _extract(model, x, wanted, positions if pooled else None, device)
     return found if stage == "all" else found[wanted[0]]
 
 
-def _extract(model: Model, x: np.ndarray, wanted: list[str], pooled: bool, device: torch.device) -> dict:
-    keys = _keys(model, x, pooled, device)
-    stored = {name: feature_cache.read(keys[name]) for name in wanted} if keys else {}
+def _extract(model: Model, x: np.ndarray, wanted: list[str], positions: int | None, device: torch.device) -> dict:
+    keys = _keys(model, x, positions, device)
+    stored = {name: cache.recall(keys[name]) for name in wanted} if keys else {}
     found = {name: array for name, array in stored.items() if array is not None}
     missing = [name for name in wanted if name not in found]
     if missing:
-        computed = _compute(model, model.encode(x), missing, pooled, device)
+        computed = _compute(model, model.encode(x), missing, positions, device)
         for name, array in computed.items():
             if keys:
-                feature_cache.write(keys[name], array)
+                cache.remember(keys[name], array)
         found |= computed
     return {name: found[name] for name in wanted}
 
 
-def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> dict[str, str] | None:
+def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.device) -> dict[str, str] | None:
     """A key for each stage's features of `x`; None where content does not tell what the stages compute.
 
     A key covers the pictures' bytes, the preparation, the number format, and of every layer up to the stage
-    its kind, settings, weights and buffers. Forward hooks may do anything: with one attached there is no key.
+    its kind, settings, weights and buffers. Forward hooks, layers that somebody wrote and replaced methods may do
+    anything: with one of them there is no key.
     """
-    if any(_hooked(layer) for layer in model.stages.modules()):
+    if any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
         return None
     digest = hashlib.blake2b(digest_size=20)
     dtype, _ = number_format(device)
-    _add(digest, VERSION, torch.__version__, device.type, dtype, pooled, type(model), model.native_size)
+    _add(digest, VERSION, torch.__version__, device.type, dtype, positions, type(model), model.native_size)
     for part in (*model.buffers(recurse=False), x):
         _add_array(digest, part)
     keys = {}
@@ -91,7 +97,9 @@ def _keys(model: Model, x: np.ndarray, pooled: bool, device: torch.device) -> di
     return keys
 
 
-def _hooked(layer: torch.nn.Module) -> bool:
+def _may_do_anything(layer: torch.nn.Module) -> bool:
+    if type(layer).__module__.split(".")[0] not in LIBRARIES or REPLACEABLE & vars(layer).keys():
+        return True
     before = [hook for hook in layer._forward_pre_hooks.values() if hook is not stay_in_eval]
     return bool(before or layer._forward_hooks)
 
@@ -119,8 +127,8 @@ def _add_module(digest: Any, module: torch.nn.Module) -> None:
         _add_array(digest, tensor)
 
 
-def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, device: torch.device) -> dict:
-    """The features at all `wanted` stages from one pass through the backbone."""
+def _compute(model: Model, x: torch.Tensor, wanted: list[str], positions: int | None, device: torch.device) -> dict:
+    """The features at all `wanted` stages from one pass through the backbone; no `positions` means the maps."""
 
     def one_pass(part: torch.Tensor) -> dict[str, torch.Tensor]:
         h, seen = model.prepare(part.to(device)), {}
@@ -128,7 +136,7 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], pooled: bool, dev
             with autocast(device):
                 h = model.run(h, name, name)
             if name in wanted:
-                seen[name] = (model.pool(h.float()) if pooled else h.float()).cpu()
+                seen[name] = (model.pool(h.float(), positions) if positions else h.float()).cpu()
         return seen
 
     with share_of_processor(device.type), inference(model):
@@ -148,11 +156,18 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes".
     """
     features = np.asarray(features)
+    check_number("C", C, above=0)
     if features.ndim != 2 or len(features) != len(y) or len(np.unique(y)) < 2:
         raise CourseError(
             f"Features of shape {features.shape} come with {len(y)} labels of {len(np.unique(y))} classes.\n"
             "probe takes N x D features and N labels of two or more classes:\n"
             "probe(extract(model, task.train.x), task.train.y)."
+        )
+    if not np.isfinite(features).all():
+        count = int((~np.isfinite(features)).sum())
+        raise CourseError(
+            f"{count} of the features are not numbers, so nothing can be learned from them.\n"
+            "Was the backbone trained at too high a rate? Load it again, and try a tenth of that rate."
         )
     with share_for_numpy():
         return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)

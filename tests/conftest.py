@@ -4,7 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from green_labs import GreenLabs
 from launching import bare_venv, course, index, ready, with_pip, with_uv  # noqa: F401 (fixtures)
+from machines import bare, no_network, one_cache, warm_cache  # noqa: F401 (fixtures)
+from sliders import with_moves
+from studies import at_once, declared, results  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +22,13 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests marked slow too")
 
 
+def pytest_configure(config):
+    config.pluginmanager.register(GreenLabs(ROOT, config.args, config.getoption("--all")), "green_labs")
+
+
+@pytest.hookimpl(trylast=True)  # once it is settled which cells run
 def pytest_collection_modifyitems(config, items):
+    items[:] = with_moves(items)
     if not config.getoption("--all"):
         for item in items:
             if item.get_closest_marker("slow"):

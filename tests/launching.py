@@ -172,7 +172,8 @@ def finish(process: subprocess.Popen) -> tuple[int, str, str]:
 def course_python(course: Path, code: str) -> str:
     """What a line of Python prints in the course's environment, started elsewhere."""
     python = course / ".venv" / "bin" / "python"
-    return subprocess.check_output([python, "-c", code], cwd="/", text=True).strip()
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which would come first
+    return subprocess.check_output([python, "-c", code], cwd="/", env=env, text=True).strip()
 
 
 def assert_one_message(result: tuple[int, str, str], *parts: str) -> None:

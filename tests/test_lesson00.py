@@ -5,15 +5,33 @@ import base64
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+from figures import (
+    ARMS,
+    TOLERANCE,
+    FigureTests,
+    controls,
+    distance,
+    drawn,
+    longest_line,
+    pictures,
+    reference,
+    some_runs,
+    words,
+)
 
 from course_utils.errors import CourseError
-from course_utils.evidence.claims import claim, paired_difference
+from course_utils.evidence.claims import claim, mean_interval, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.studies import TRYING
 from course_utils.lessons import lesson00
+from course_utils.lessons.lesson00 import diagram, figures
 from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.plots import style
 from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -107,3 +125,156 @@ def test_defaults_are_close_to_the_best_rate_on_tasks_that_did_not_choose_them(t
     table = load_results("defaults").query("task == @task and strategy == @strategy")
     means = table.groupby("lr")["accuracy"].mean()
     assert means[DEFAULTS[strategy][1]] >= means.max() - 0.03
+
+
+# --- how many times fewer ---
+
+
+def curve(method, control, noise=0.0, sizes=(2, 5, 10, 20, 40, 80)):
+    draw = np.random.default_rng(0)
+    rows = [
+        {"strategy": name, "per_class": n, "seed": seed, "accuracy": f(n) + noise * draw.standard_normal()}
+        for name, f in (("method", method), ("control", control))
+        for n in sizes
+        for seed in range(10)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_times_fewer_reads_off_the_crossing():
+    table = curve(lambda n: 0.5 + 0.1 * np.log2(n), lambda n: 0.4 + 0.08 * np.log2(n) + 0.0001, noise=0.003)
+    fewer = times_fewer(table, "method", "control")
+    level = 2 ** ((0.4 + 0.08 * np.log2(80) - 0.5) / 0.1)
+    assert fewer.examples == pytest.approx(level, rel=0.03)
+    assert fewer.factor == pytest.approx(80 / fewer.examples)
+    assert fewer.low < fewer.factor < fewer.high
+
+
+def test_times_fewer_at_the_ends():
+    always = times_fewer(curve(lambda n: 0.9, lambda n: 0.5, 0.001), "method", "control")
+    never = times_fewer(curve(lambda n: 0.4, lambda n: 0.5, 0.001), "method", "control")
+    assert always.examples == 0 and always.factor == float("inf")
+    assert never.examples == float("inf") and never.factor == 0
+
+
+# --- figures ---
+
+
+def the_arrow(**more):
+    fewer = times_fewer(some_runs(), "feature_extraction", "from_scratch")
+    return figures.accuracy_against_examples(some_runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
+
+
+FIGURES = {
+    "accuracy_against_examples": the_arrow,
+    "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
+    "accuracies_at": lambda: figures.accuracies_at(some_runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
+    "seeds_as_dots": lambda: figures.seeds_as_dots(
+        some_runs().query("per_class == 10"), "feature_extraction", "fine_tuning"
+    ),
+    "the_words": diagram.the_words,
+}
+
+
+class TestFigures(FigureTests):
+    figures, rooms, folder = FIGURES, (figures, diagram), "lesson00"
+    dark = ("accuracy_against_examples_controls",)
+
+
+def test_the_arrow_carries_the_measured_factor():
+    fewer = times_fewer(some_runs(), "feature_extraction", "from_scratch")
+    figure = drawn(the_arrow)
+    said = words(figure)
+    assert f"{fewer.factor:.0f} times fewer" in said and f"{fewer.examples:.0f} of each" in said
+    assert "transfer" in said and "40 of each" in said and "always the\nlarger class" in said
+    assert str(fewer) in figure.words and "transfer lies above from scratch at all 5 sizes" in figure.words
+
+
+def test_no_arrow_where_the_lines_do_not_meet():
+    fewer = times_fewer(some_runs(), "from_scratch", "feature_extraction")
+    figure = figures.accuracy_against_examples(some_runs(), {"from_scratch": "a", "feature_extraction": "b"}, fewer)
+    assert "times fewer" not in words(figure) + figure.words
+    assert "a lies above b at 0 of 5 sizes" in figure.words
+
+
+def test_intervals_are_drawn_and_right():
+    figure = figures.accuracy_against_examples(some_runs(), {"fine_tuning": "fine-tuning"})
+    (bars,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
+    at_ten = some_runs().query("strategy == 'fine_tuning' and per_class == 10")["accuracy"]
+    half = 2.262157 * at_ten.std() / np.sqrt(10)  # Student's t for nine degrees of freedom
+    assert np.diff(bars.get_segments()[2][:, 1])[0] == pytest.approx(2 * half, rel=1e-5)
+
+
+def band(figure):
+    """Lower and upper edge of the grey band: accuracies at its sizes."""
+    return [line.get_ydata() for line in figure.axes[0].lines if line.get_zorder() == 0.6]
+
+
+def test_the_band_reaches_from_the_lowest_to_the_highest_mean_of_the_controls():
+    low, high = band(figures.accuracy_against_examples(some_runs(), ARMS, controls=controls()))
+    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and high == pytest.approx([0.5545, 0.5745, 0.5745])
+
+
+def test_chance_becomes_part_of_the_band():
+    figure = figures.accuracy_against_examples(some_runs(), ARMS, controls=controls(), chance=0.6)
+    low, high = band(figure)
+    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and set(high) == {0.6}
+    assert "no transfer" in words(figure) and "larger class" not in words(figure)
+    assert "between 0.52 and 0.60" in figure.words
+
+
+def test_nothing_but_the_dots_moves_from_size_to_size():
+    few, many = (figures.accuracies_at(some_runs(), n, ARMS) for n in (2, 40))
+    for get in ("get_xlim", "get_ylim", "get_position"):
+        assert np.array_equal(*(np.asarray(getattr(figure.axes[0], get)()) for figure in (few, many)))
+    assert style.png(few) != style.png(many) and "40 examples of each class" in words(many)
+
+
+def test_dots_and_words_say_the_mean_and_its_interval():
+    figure = figures.accuracies_at(some_runs(), 10, ARMS)
+    values = some_runs().query("strategy == 'from_scratch' and per_class == 10")["accuracy"]
+    mean, low, high, _ = mean_interval(values)
+    assert f"from scratch {mean:.2f} (10 seeds, 95 % interval {low:.2f} to {high:.2f})" in figure.words
+    dots = [c.get_offsets()[:, 0] for c in figure.axes[0].collections if len(c.get_offsets()) == 10]
+    assert sorted(dots[1]) == pytest.approx(sorted(values)) and f"{mean:.2f}" in words(figure)
+
+
+def test_an_arm_that_has_no_runs_at_a_size_leaves_its_row_empty():
+    table = some_runs().query("strategy == 'from_scratch' or per_class != 10")
+    assert figures.accuracies_at(table, 10, ARMS).words.count("seeds") == 1
+
+
+def test_a_size_that_was_not_measured_is_an_error():
+    with pytest.raises(CourseError, match="No run has 7 examples of each class; there are runs with 2, 5, 10, 20, 40"):
+        figures.accuracies_at(some_runs(), 7, ARMS)
+
+
+def test_the_comparison_sees_another_value_and_that_a_line_is_missing():
+    figure = FIGURES["seeds_as_dots"]()
+    figure.axes[0].texts[-1].set_text("mean of 3 seeds: +0.9")
+    assert distance(figure, reference("seeds_as_dots", "lesson00")) > TOLERANCE
+    figure = the_arrow()
+    longest_line(figure).set_visible(False)
+    assert distance(figure, reference("accuracy_against_examples", "lesson00")) > TOLERANCE
+
+
+def test_the_two_most_opposite_seeds_are_named():
+    wide = some_runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
+    gap = wide["feature_extraction"] - wide["fine_tuning"]
+    figure = drawn(FIGURES["seeds_as_dots"])
+    said = words(figure)
+    assert f"seed {gap.idxmax()}: feature extraction" in said and f"seed {gap.idxmin()}: fine-tuning" in said
+    assert f"{(gap > 0).sum()} above zero, {(gap < 0).sum()} below" in figure.words
+    assert f"{gap.mean():+.3f}" in figure.words
+
+
+def test_the_drawing_has_the_six_words():
+    said = words(diagram.the_words()).lower()
+    assert all(word in said for word in ("source", "target", "domain", "task", "backbone", "head"))
+
+
+def test_two_drawings_in_one_figure_speak_one_after_the_other():
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+    figures.accuracies_at(some_runs(), 2, ARMS, ax=axes[0])
+    assert figures.accuracies_at(some_runs(), 40, ARMS, ax=axes[1]) is figure
+    assert "with 2 examples" in figure.words and "with 40 examples" in figure.words and not plt.get_fignums()

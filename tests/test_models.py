@@ -14,7 +14,7 @@ import torchvision.models
 from course_utils.errors import CourseError, ModelUnavailable
 from course_utils.models import libraries
 from course_utils.models.backbones import PhotoNet
-from course_utils.models.loading import WEIGHTS, load_model
+from course_utils.models.loading import PHOTONETS, WEIGHTS, load_model
 
 
 def pictures(n=2, size=64, seed=0):
@@ -118,7 +118,7 @@ def test_bad_pictures_and_stages_are_refused():
         model.encode(pictures().astype("float32"))
     with pytest.raises(CourseError, match="layer4"):
         model.run(torch.zeros(1, 3, 32, 32), stop="layer9")
-    with pytest.raises(CourseError, match="2 or more"):
+    with pytest.raises(CourseError, match="from 2 up"):
         load_model("photonet", num_classes=1)
 
 
@@ -135,6 +135,31 @@ def test_missing_or_damaged_weights_say_how_to_mend(tmp_path, monkeypatch):
 def test_weights_fit_the_promise():
     assert WEIGHTS.stat().st_size < 6e6
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() in (WEIGHTS.parent / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", PHOTONETS)
+def test_each_network_that_ships_is_what_its_card_says(name):
+    weights = WEIGHTS.with_name(f"{name}.safetensors")
+    card = weights.with_suffix(".md") if name != "photonet" else WEIGHTS.with_name("README.md")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in card.read_text(encoding="utf-8")
+    model = load_model(name)
+    assert model.name == name and model.classes == load_model("photonet").classes
+
+
+def test_networks_of_other_seeds_have_other_weights():
+    kernels = [load_model(name).stages["layer3"].conv1.weight for name in PHOTONETS]
+    assert not any(torch.equal(a, b) for k, a in enumerate(kernels) for b in kernels[k + 1 :])
+
+
+@pytest.mark.parametrize("asked", [31, 0, -3, 32.5, "64"])
+def test_pictures_of_an_impossible_size_are_refused(asked):
+    with pytest.raises(CourseError, match="from 32 up"):
+        load_model("photonet", 2, image_size=asked)
+
+
+def test_photonet_may_be_asked_for_a_size():
+    model = load_model("photonet", 2, image_size=48)
+    assert model.encode(pictures(size=64)).shape[2:] == (48, 48)
 
 
 # --- real loading code against a local file server that stands in for torchvision's address ---

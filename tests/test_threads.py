@@ -1,8 +1,11 @@
 """How many threads a call uses: a machine that is made up tells how many cores are free, and who else computes."""
 
 import contextlib
+import ctypes
 import itertools
 import os
+import platform
+import struct
 import subprocess
 import sys
 import time
@@ -14,11 +17,13 @@ import psutil
 import pytest
 import torch
 
+import course_utils.machine as sharing
 from course_utils import describe, evaluate, extract, fit, load_model, load_task, probe, threads
 from course_utils.data.splits import Split
 from course_utils.errors import CourseError
 from course_utils.evidence.experiments import _plain_processor
-from course_utils.threads import FAR, FIRST, LOOK, OFTEN, PATIENCE, Meter, Pace, Register, share_of_processor
+from course_utils.machine import SET_ATTRIBUTES, TURN, Meter, Register, cores
+from course_utils.threads import FAR, FIRST, LOOK, OFTEN, PATIENCE, Pace, share_of_processor
 
 A_LOOK = 1.01 * LOOK  # a little longer, since the clock's sums are not exact
 
@@ -28,6 +33,7 @@ class Machine:
 
     def __init__(self, cores: int) -> None:
         self.cores, self.free, self.calls, self.now, self.asked = cores, float(cores), 0, 100.0, 0
+        self.turns = []
 
     def others(self) -> int:
         self.asked += 1
@@ -50,6 +56,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(threads, "_meter", SimpleNamespace(glance=lambda: None, free=lambda: here.free))
     monkeypatch.setattr(threads, "Register", lambda: SimpleNamespace(others=here.others, leave=lambda: None))
     monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: here.now))
+    monkeypatch.setattr(threads, "take_long_turns", here.turns.append)
     number = [8]  # real threads would slow a busy machine, which is why all of this exists
     monkeypatch.setattr(torch, "get_num_threads", lambda: number[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: number.__setitem__(0, count))
@@ -60,8 +67,8 @@ def machine(monkeypatch):
 def places(monkeypatch, tmp_path):
     """A register of our own, so that no run elsewhere on this machine is counted."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(threads.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(threads.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(sharing.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
 
 
 def begin() -> int:
@@ -84,6 +91,48 @@ def test_on_two_cores_whoever_is_not_alone_takes_one_thread(machine):
     assert begin() == 2
     machine.calls = 1
     assert begin() == 1
+
+
+def test_one_thread_takes_long_turns_several_do_not(machine):
+    with share_of_processor():
+        assert machine.turns == [False]
+        machine.calls = 7
+        machine.later(A_LOOK)
+        assert machine.turns == [False, True]
+    assert machine.turns == [False, True, False]
+
+
+def turn_of_this_thread() -> int:
+    """How long Linux lets this thread compute at a time, in ms; 0 where it does not tell."""
+    number = {314: 315, 274: 275}.get(SET_ATTRIBUTES.get(platform.machine()))
+    if sys.platform != "linux" or not number:
+        return 0
+    answer = ctypes.create_string_buffer(48)
+    if ctypes.CDLL(None).syscall(number, 0, answer, 48, 0):
+        return 0
+    return struct.unpack("=IIQiIQQQ", answer.raw)[5] // 10**6
+
+
+@pytest.mark.skipif(not turn_of_this_thread(), reason="this system does not tell how long a turn is")
+def test_the_system_grants_long_turns_and_takes_them_back():
+    before = turn_of_this_thread()
+    sharing.take_long_turns(True)
+    assert turn_of_this_thread() == TURN > before
+    sharing.take_long_turns(False)
+    assert turn_of_this_thread() == before
+
+
+@pytest.mark.parametrize("what", ["machine", "platform"])
+def test_elsewhere_turns_are_as_they_are(monkeypatch, what):
+    before = turn_of_this_thread()
+    if what == "machine":
+        monkeypatch.setattr(platform, "machine", lambda: "abacus")
+    else:
+        monkeypatch.setattr(sys, "platform", "win32")
+        monkeypatch.delattr(os, "getpriority", raising=False)  # as Windows has it
+    sharing.take_long_turns(True)
+    monkeypatch.undo()
+    assert turn_of_this_thread() == before
 
 
 def test_torch_computes_with_the_number_and_has_its_own_again_afterwards(monkeypatch):
@@ -300,7 +349,7 @@ def test_describe_says_how_many_and_why(machine, free, calls, words):
 
 HOLD = """
 import sys
-from course_utils.threads import Register
+from course_utils.machine import Register
 register = Register()
 print(register.others(), flush=True)
 sys.stdin.read()
@@ -340,7 +389,7 @@ def test_who_finds_no_place_takes_one_when_one_is_free(places):
 
 def test_without_a_folder_to_write_to_nobody_is_counted(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(threads.tempfile, "tempdir", str(tmp_path / "file"))
+    monkeypatch.setattr(sharing.tempfile, "tempdir", str(tmp_path / "file"))
     register = Register()
     assert register.others() == 0
     register.leave()
@@ -349,9 +398,9 @@ def test_without_a_folder_to_write_to_nobody_is_counted(monkeypatch, tmp_path):
 def counters(monkeypatch, *rows: tuple) -> Meter:
     """A meter that reads these rows: seconds on the clock, idle, ours, everything."""
     left = list(rows)
-    monkeypatch.setattr(threads, "_counters", lambda: left.pop(0))
-    monkeypatch.setattr(threads.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(threads.time, "perf_counter", lambda: left[0][0])
+    monkeypatch.setattr(sharing, "_counters", lambda: left.pop(0))
+    monkeypatch.setattr(sharing.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sharing.time, "perf_counter", lambda: left[0][0])
     return Meter()
 
 
@@ -411,9 +460,9 @@ def test_the_real_counters_tell_of_no_more_cores_than_there_are():
 
 
 def test_a_container_s_quota_and_the_affinity_count(monkeypatch, tmp_path):
-    assert threads.cores() == joblib.cpu_count() <= os.cpu_count()
+    assert cores() == joblib.cpu_count() <= os.cpu_count()
     if hasattr(os, "sched_setaffinity"):
-        code = "import os\nos.sched_setaffinity(0, {0})\nfrom course_utils.threads import cores\nprint(cores())"
+        code = "import os\nos.sched_setaffinity(0, {0})\nfrom course_utils.machine import cores\nprint(cores())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "1\n"
     (tmp_path / "cpu.max").write_text("150000 100000\n")
@@ -423,4 +472,4 @@ def test_a_container_s_quota_and_the_affinity_count(monkeypatch, tmp_path):
     monkeypatch.setattr(os.path, "exists", lambda path: path in quota or exists(path))
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    assert threads.cores() == 2
+    assert cores() == 2

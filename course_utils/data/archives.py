@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import io
 import os
+import stat
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
@@ -14,37 +15,49 @@ from course_utils.errors import BadData
 
 _SMALL = 1 << 20  # bytes; larger files are told apart by both ends, size and time
 _END = 1 << 16
+LARGEST = 500 << 20  # bytes of one file; a picture has far fewer, and a zip can promise what no memory holds
 
 
 class Archive:
     """A folder or a zip as a sorted list of relative `names` (forward slashes), without hidden files.
 
     A folder that holds nothing but one other folder is passed through, as zip programs make them. `folders`
-    are all folders, empty ones included. Raises `BadData` when the path is neither a folder nor a zip.
+    are all folders, empty ones included. A name that is no text on this system shows its odd bytes as \\xNN.
+    Raises `BadData` when the path is neither a folder nor a zip, or when a folder may not be opened.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._zip = None if self.path.is_dir() else _open_zip(self.path)
         found = self._zip.namelist() if self._zip else _walk(self.path)
-        found = sorted({name for name in found if not _is_clutter(name)})
+        self._real = {_shown(name): name for name in found if not _is_clutter(name)}
+        found = sorted(self._real)
         self._prefix = _wrapping(found)
         found = [name.removeprefix(self._prefix) for name in found if name.startswith(self._prefix)]
         self.names = [name for name in found if name and not name.endswith("/")]
         self.folders = sorted({parent for name in found for parent in _parents(name)})
 
     def open(self, name: str) -> BinaryIO:
-        """The file `name`, opened for reading bytes (from a zip it is read into memory first)."""
-        full = self._prefix + name
-        return io.BytesIO(self._zip.read(full)) if self._zip else open(self.path / full, "rb")
+        """The file `name`, opened for reading bytes (from a zip it is read into memory first).
+
+        Raises `NotAFile` for what is no regular file (a pipe would wait for ever, a device never end) or too large.
+        """
+        full = self._real[self._prefix + name]
+        if self._zip:
+            if self._zip.getinfo(full).file_size > LARGEST:
+                raise NotAFile(f"larger than {LARGEST >> 20} MB")
+            return io.BytesIO(self._zip.read(full))
+        _check_regular(self.path / full)
+        return open(self.path / full, "rb")
 
     def digest(self, name: str) -> str:
         """A short text that changes when the file does: the zip's checksum, or a hash of the bytes."""
-        full = self._prefix + name
-        if self._zip:
+        full = self._real[self._prefix + name]
+        if self._zip:  # a zip that was mended or lost its password has another time
             info = self._zip.getinfo(full)
-            return f"{info.CRC:08x}-{info.file_size}"
+            return f"{info.CRC:08x}-{info.file_size}-{info.flag_bits}-{self.path.stat().st_mtime_ns}"
         try:
+            _check_regular(self.path / full)
             return _digest(self.path / full)
         except OSError as error:  # a broken link, or no right to read: listed later among the unreadable
             return f"unreadable-{error.errno}"
@@ -55,11 +68,38 @@ class Archive:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class NotAFile(OSError):
+    """A name in a folder that is no regular file, or a file that is too large to be a picture."""
+
+
+def _check_regular(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAFile("not a regular file")
+    if status.st_size > LARGEST:
+        raise NotAFile(f"larger than {LARGEST >> 20} MB")
+
+
+def _shown(name: str) -> str:
+    """A file name as text; bytes that are none are written out."""
+    return name.encode("utf-8", "backslashreplace").decode() if not name.isascii() else name
+
+
 def existing(path: str | Path, what: str) -> Path:
     """`path` with `~` expanded, or `BadData` that names the nearest existing name beside it."""
-    path = Path(path).expanduser()
-    if path.exists():
-        return path
+    if not isinstance(path, (str, os.PathLike)):
+        raise BadData(f"{path!r} is no path, but a {type(path).__name__}.\nExpected {what}: give its path as a text.")
+    path = Path(path)
+    try:
+        if "\0" in str(path):
+            raise ValueError("it holds a zero byte")
+        path = path.expanduser()
+        if path.exists():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:  # far too long, no such user, a zero byte
+        said, why = str(path), getattr(error, "strerror", None) or error
+        said = said if len(said) < 80 else f"{said[:76]} …"
+        raise BadData(f"{said!r} cannot be a path ({why}).\nExpected {what}.") from error
     parent = path.parent
     if not parent.is_dir():
         hint = f"The folder {parent} does not exist either."
@@ -88,8 +128,13 @@ def _walk(root: Path) -> list[str]:
 
     Links to folders are followed, but never in a circle.
     """
+
+    def refuse(error: OSError) -> None:
+        raise BadData(f"The folder {error.filename} cannot be opened ({error.strerror}).\n"
+                      "Give yourself the right to read it, or move it out of the way.") from error  # fmt: skip
+
     seen, found = set(), []
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=refuse):
         if (real := os.path.realpath(folder)) in seen:
             subfolders.clear()
             continue

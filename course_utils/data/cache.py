@@ -1,7 +1,8 @@
-"""Arrays kept on disk between sessions: plain .npy files with their checksums, never a pickle."""
+"""Arrays kept on disk between sessions: plain .npy files with checksums, never a pickle, never above a set size."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -16,10 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.data.downloads import cache_dir
-from course_utils.errors import DataUnavailable
+from course_utils.errors import CourseError, DataUnavailable
+from course_utils.files import DAY
 
 LARGE = 256 << 20  # bytes; a larger file stays on disk and is memory-mapped
+LIMIT = 4_000_000_000  # bytes of all entries together; the least recently used go first
+KINDS = ("tasks", "features")  # a folder each
 Arrays = dict[str, np.ndarray]
+_mapped: set[Path] = set()  # entries whose arrays this process has on disk: they stay
 
 
 def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
@@ -30,20 +35,17 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
     their CRC-32. A damaged entry is made again. Two processes at once each make it, and the first one's is
     kept.
     """
-    home = cache_dir() / "tasks"
-    entry = home / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    entry = _home("tasks") / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
     if (arrays := _read(entry)) is not None:
         return arrays
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
-        with tempfile.TemporaryDirectory(prefix="making-", dir=home, ignore_cleanup_errors=True) as folder:
-            _keep(Path(folder), make(Path(folder)), entry)
+        _prune(spare=entry)  # perhaps what it removes is the room that is needed
+        _keep(entry, make)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise DataUnavailable(
-            f"The disk is full: {name} could not be prepared in {home}.\n"
+            f"The disk is full: {name} could not be prepared in {entry.parent}.\n"
             "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
         ) from error
     if (arrays := _read(entry)) is None:
@@ -51,12 +53,37 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
     return arrays
 
 
+def recall(key: str) -> np.ndarray | None:
+    """The features stored under `key`; None where there are none or where they are damaged."""
+    with contextlib.suppress(CourseError):
+        return (_read(_home("features") / key) or {}).get("features")
+    return None
+
+
+def remember(key: str, features: np.ndarray) -> None:
+    """Store `features` under `key`, unless they are huge. A full or read-only disk only means no cache."""
+    if features.nbytes <= LIMIT // 4:
+        with contextlib.suppress(OSError, CourseError):
+            _keep(_home("features") / key, lambda folder: {"features": features})
+
+
+def _home(kind: str) -> Path:
+    return cache_dir() / kind
+
+
 def _read(entry: Path) -> Arrays | None:
     try:
         sums = json.loads((entry / "sums.json").read_text())
-        return {field: _read_array(entry / f"{field}.npy", crc) for field, crc in sums.items()}
+        arrays = {field: _read_array(entry / f"{field}.npy", crc) for field, crc in sums.items()}
     except (OSError, ValueError, EOFError, AttributeError):
         return None
+    if not arrays:
+        return None
+    if any(isinstance(array, np.memmap) for array in arrays.values()):
+        _mapped.add(entry)
+    with contextlib.suppress(OSError):
+        os.utime(entry)  # used just now
+    return arrays
 
 
 def _read_array(path: Path, crc: int) -> np.ndarray:
@@ -71,7 +98,23 @@ def _crc(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
 
 
-def _keep(folder: Path, arrays: Arrays, entry: Path) -> None:
+def _keep(entry: Path, make: Callable[[Path], Arrays]) -> None:
+    """Make an entry in a folder beside it, which then takes its place, whole; and remove what is too much."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="making-", dir=entry.parent, ignore_cleanup_errors=True) as folder:
+        fresh = _filled(Path(folder), make(Path(folder)))
+        try:
+            os.replace(fresh, entry)
+        except OSError:  # something is there already
+            if _read(entry) is None:  # and is damaged: not the work of another process that was faster
+                with contextlib.suppress(OSError):
+                    _remove(entry)
+                os.replace(fresh, entry)
+    _prune(spare=entry)
+
+
+def _filled(folder: Path, arrays: Arrays) -> Path:
+    """A folder within `folder` with the arrays given, those that lie in `folder`, and their checksums."""
     fresh = folder / "entry"
     fresh.mkdir()
     for path in folder.glob("*.npy"):
@@ -83,17 +126,34 @@ def _keep(folder: Path, arrays: Arrays, entry: Path) -> None:
         large = path.stat().st_size > LARGE
         sums[path.stem] = 0 if large else _crc(np.load(path, allow_pickle=False))
     (fresh / "sums.json").write_text(json.dumps(sums))
-    if _read(entry) is None:  # nothing there, or something damaged
-        shutil.rmtree(entry, ignore_errors=True)
+    return fresh
+
+
+def _remove(entry: Path) -> None:
+    """Take an entry away as a whole: nobody finds half of one, and what Windows holds open stays where it is."""
+    gone = Path(tempfile.mkdtemp(prefix="making-", dir=entry.parent))
     try:
-        os.replace(fresh, entry)
-    except OSError:  # another process was faster
-        if not entry.exists():
-            raise
+        os.replace(entry, gone / "entry")
+    finally:
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def _sweep(home: Path) -> None:
-    """Remove what runs killed more than a day ago left behind."""
-    for path in home.glob("making-*"):
-        if time.time() - path.stat().st_mtime > 86_400:
-            shutil.rmtree(path, ignore_errors=True)
+def _prune(spare: Path) -> None:
+    """Remove what was used least recently, above the limit, and what runs killed more than a day ago left behind.
+
+    `spare`, which was made just now, stays, and so does what this process has memory-mapped.
+    """
+    entries, now = [], time.time()
+    for path in (path for kind in KINDS for path in _home(kind).glob("*")):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            used, making = path.stat().st_mtime, path.name.startswith("making-")
+            if making and now - used > DAY:
+                shutil.rmtree(path, ignore_errors=True)
+            elif not making:
+                entries.append((used, sum(file.stat().st_size for file in (path, *path.glob("*"))), path))
+    excess = sum(size for _, size, _ in entries) - LIMIT
+    for _, size, path in sorted(entries):
+        if excess > 0 and path != spare and path not in _mapped:
+            with contextlib.suppress(OSError):
+                _remove(path)
+                excess -= size

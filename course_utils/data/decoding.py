@@ -13,11 +13,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from course_utils.data.archives import Archive
+from course_utils.data.archives import Archive, NotAFile
 from course_utils.data.cache import Arrays, cached
-from course_utils.data.images import read_picture
+from course_utils.data.images import NotNumbers, read_picture
+from course_utils.errors import DataUnavailable
+from course_utils.files import replacing
 
-_VERSION = 1  # raise it when a picture comes out differently than before
+_VERSION = 2  # raise it when a picture comes out differently than before
 Arrange = Callable[[np.ndarray, np.ndarray], Arrays]
 
 
@@ -41,6 +43,7 @@ def _decode(
     archive: Archive, names: Sequence[str], size: int, crop: str, arrange: Arrange | None, folder: Path
 ) -> Arrays:
     path = folder / "x.npy"
+    _reserve(path, len(names) * 3 * size * size)
     x = np.lib.format.open_memmap(path, "w+", np.uint8, (len(names), 3, size, size))
     why = np.array(_read_all(archive, names, size, crop, x))
     x.flush()
@@ -52,11 +55,25 @@ def _decode(
     return {"why": why, **arrays}
 
 
+def _reserve(path: Path, count: int) -> None:
+    """Take the space of an array of `count` bytes now: a full disk is then an error, and not a dead process later."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, count + 4096)
+            return
+        for start in range(0, count + 4096, 1 << 24):
+            file.write(bytes(min(1 << 24, count + 4096 - start)))
+
+
 def _read_all(archive: Archive, names: Sequence[str], size: int, crop: str, out: np.ndarray) -> list[str]:
     def read(k: int) -> str:
         try:
             with archive.open(names[k]) as file:
                 out[k] = read_picture(file, size, crop)
+        except MemoryError as error:  # which says nothing of the picture: to be tried again
+            raise DataUnavailable(
+                f"The memory is too short to read {names[k]}.\nClose other notebooks, then run the cell again."
+            ) from error
         except Exception as error:  # a damaged file can raise almost anything inside Pillow's many readers
             return _reason(error, names[k])
         return ""
@@ -75,7 +92,11 @@ def _reason(error: Exception, name: str) -> str:
         return "more pixels than Pillow's limit"
     if isinstance(error, UnidentifiedImageError):
         heic = name.lower().endswith((".heic", ".heif"))
-        return "HEIC, save it as JPEG" if heic else "not a picture"
+        return "HEIC, save it as JPEG" if heic else "not a picture that the course reads"
+    if isinstance(error, (NotAFile, NotNumbers)):
+        return str(error)
+    if isinstance(error, RuntimeError) and "password" in str(error):
+        return "locked with a password"
     if isinstance(error, (PermissionError, FileNotFoundError)):
         return "cannot be opened"
     return "damaged or cut off" if isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile)) else "damaged"
@@ -83,11 +104,11 @@ def _reason(error: Exception, name: str) -> str:
 
 def _reorder(path: Path, order: np.ndarray) -> None:
     """Put the pictures of an .npy file in another order, a thousand at a time so that memory stays free."""
-    beside, x = path.with_name("ordered.tmp"), np.load(path, mmap_mode="r")
+    x = np.load(path, mmap_mode="r")
     header = {"descr": np.lib.format.dtype_to_descr(x.dtype), "fortran_order": False}
-    with open(beside, "wb") as file:
-        np.lib.format.write_array_header_2_0(file, {**header, "shape": (len(order), *x.shape[1:])})
-        for start in range(0, len(order), 1_000):
-            file.write(x[order[start : start + 1_000]].tobytes())
-    del x  # Windows replaces no file that is mapped
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        with beside.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, {**header, "shape": (len(order), *x.shape[1:])})
+            for start in range(0, len(order), 1_000):
+                file.write(x[order[start : start + 1_000]].tobytes())
+        del x  # Windows replaces no file that is mapped

@@ -6,6 +6,7 @@ import http.client
 import os
 import queue
 import shutil
+import stat
 import tempfile
 import threading
 import urllib.error
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 
 from course_utils import ROOT
 from course_utils.errors import DataUnavailable
+from course_utils.files import replacing
 
 TIMEOUT = 8.0  # seconds without an answer after which an address counts as out of reach
 _silent: dict[str, str] = {}  # addresses that gave no answer in this process, so that no cell waits twice
@@ -35,15 +37,22 @@ def cache_dir() -> Path:
     spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
     for folder in (path, spare):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700 if folder == spare else 0o777, parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK) and (folder == path or _is_private(folder)):
             return folder
     raise DataUnavailable(
         f"No folder for the course's cache: neither {path} nor {spare} can be written.\n"
         "Name a folder of your own in the environment variable COURSE_CACHE_DIR and start again."
     )
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether a folder among everybody's temporary files is ours alone to write in, and no link to elsewhere."""
+    status = folder.lstat()
+    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return ours and stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def data_dir() -> Path | None:
@@ -106,22 +115,19 @@ def download(url: str, path: Path, what: str, check: Callable[[Path], None]) -> 
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with ask(url, what) as answer, open(beside, "wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            with tqdm.wrapattr(answer, "read", total=total, desc=what, leave=False) as source:
-                shutil.copyfileobj(source, file)
-        if total and beside.stat().st_size != total:
-            raise ValueError(f"only {beside.stat().st_size:,} of {total:,} bytes arrived")
-        check(beside)
-        os.replace(beside, path)
+        with replacing(path) as beside:
+            with ask(url, what) as answer, open(beside, "wb") as file:
+                total = int(answer.headers.get("Content-Length") or 0)
+                with tqdm.wrapattr(answer, "read", total=total, desc=what, leave=False) as source:
+                    shutil.copyfileobj(source, file)
+            if total and beside.stat().st_size != total:
+                raise ValueError(f"only {beside.stat().st_size:,} of {total:,} bytes arrived")
+            check(beside)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DataUnavailable(
             f"The download of {what} failed: {error}.\n"
             f"Expected {url} whole and unchanged.\n"
             "Run the cell again, or fetch the file yourself and name its folder in COURSE_DATA_DIR."
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path

@@ -14,7 +14,7 @@ from course_utils import ROOT
 from course_utils.data.archives import Archive
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.decoding import decode
-from course_utils.data.downloads import ask, cache_dir, data_place, download, find_data
+from course_utils.data.downloads import ask, cache_dir, data_dir, data_place, download, find_data
 from course_utils.data.images import matches, to_square
 from course_utils.data.splits import Examples, group_pairs, hold_out
 from course_utils.errors import BadData, DataUnavailable
@@ -55,7 +55,7 @@ def find_ants_bees() -> Path | None:
 def ants_bees(size: int, crop: str = "centre") -> tuple[Examples, Examples]:
     """The training pictures, and for testing the data set's own `val/`: (x, y) each, classes `ANTS_BEES`."""
     path = find_ants_bees() or download(ANTS_BEES_URL, _fetched_ants_bees(), "ants_bees", _check_ants_bees)
-    archive = Archive(path)
+    archive = _archive(path)
     pattern = re.compile(r"(train|val)/(ants|bees)/(?!imageNotFound\.gif$)[^/]+")  # a placeholder, not a photograph
     found = {name: match for name in archive.names if (match := pattern.fullmatch(name))}
     y = np.array([ANTS_BEES.index(match[2]) for match in found.values()], np.int64)
@@ -103,7 +103,7 @@ def tiles(size: int, crop: str = "squash") -> tuple[Examples, Examples]:
             f"Fetch it from {TILES_URL} into {data_place()},\n"
             'as magnetic-tile-defects.zip, or go on with load_task("tiles", fallback="defects").'
         )
-    archive = Archive(path)
+    archive = _archive(path)
     pattern = re.compile(r"MT_(\w+)/(?:Imgs/)?exp\d_num_(\d+)\.jpg")  # the masks beside them are .png
     found = {name: match for name in archive.names if (match := pattern.fullmatch(name))}
     y = np.array([TILES.index(match[1].lower()) for match in found.values()], np.int64)
@@ -132,6 +132,14 @@ def _tile_groups(archive: Archive, names: list[str], numbers: np.ndarray) -> np.
     return cached("tile-groups", f"1 {TILE_GAP} {TILE_MATCH}\n{key}", work_out)["groups"]
 
 
+def _archive(path: Path) -> Archive:
+    """A known data set as it lies here; what is no folder and no zip (cut off, an error page) is as good as missing."""
+    try:
+        return Archive(path)
+    except BadData as error:
+        raise _not_as_expected(path, f"a folder or a whole zip ({str(error).splitlines()[0]})") from error
+
+
 def _decode_all(archive: Archive, names: list[str], size: int, crop: str) -> np.ndarray:
     """All pictures of a known data set; one that cannot be read means a damaged copy."""
     arrays = decode(archive, names, size, crop)
@@ -147,9 +155,9 @@ def _not_as_expected(path: Path, expected: str) -> DataUnavailable:
 
 
 def has_oxford(name: str) -> bool:
-    """Whether torchvision's download of `flowers102` or `pets` is in the cache folder."""
+    """Whether `flowers102` or `pets`, as torchvision unpacks them, lie in `COURSE_DATA_DIR` or in the cache folder."""
     folder = {"flowers102": "flowers-102", "pets": "oxford-iiit-pet"}[name]
-    return (cache_dir() / "downloads" / folder).is_dir()
+    return any((place / folder).is_dir() for place in filter(None, (data_dir(), cache_dir() / "downloads")))
 
 
 def oxford(name: str, size: int) -> tuple[list[str], Examples, Examples]:
@@ -174,10 +182,12 @@ def _torchvision(name: str, split: str):
 
     kind, _, url = OXFORD[name]
     make, root = getattr(torchvision.datasets, kind), cache_dir() / "downloads"
-    try:
-        return make(root, split=split)
-    except RuntimeError:  # not here, or not whole
-        ask(url, name).close()
+    for place in filter(None, (data_dir(), root)):
+        try:
+            return make(place, split=split)
+        except RuntimeError:  # not here, or not whole
+            continue
+    ask(url, name).close()
     try:
         return make(root, split=split, download=True)
     except (OSError, RuntimeError) as error:

@@ -16,8 +16,16 @@ from course_utils.data.images import matches, thumbnails
 from course_utils.data.splits import Task, announce, assemble, check_size, group_pairs, hold_out, show_some
 from course_utils.errors import BadData
 
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLITS |= dict.fromkeys(("val", "valid", "validation"), "val")
+SPLITS = {  # what people call the folders of a split, in small letters
+    word + ending: part
+    for part, words in {
+        "train": ("train", "training"),
+        "test": ("test", "testing"),
+        "val": ("val", "valid", "validation", "dev", "development"),
+    }.items()
+    for word in words
+    for ending in ("", "_set", "-set", "set", "_data", "_images")
+}
 SAME = 0.99  # thumbnail correlation of copies; scaled and re-encoded copies of photographs reach it
 ALIKE = 5  # pairs a picture above which the pictures are alike by nature (X-rays, product shots), not copies
 
@@ -41,9 +49,9 @@ def task_from_folder(path: str | Path, per_class: int | None = None, seed: int =
     same whatever the seed, and copies of a picture stay on one side. `per_class` training pictures of each
     class are drawn by `seed` (None: all); each is cut to its middle square, `image_size` pixels wide.
 
-    Any format that Pillow reads will do. Files that cannot be read are left out, in one warning; so are
-    empty classes. Copies across your own splits are a warning. `BadData` when there are fewer than two
-    classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
+    JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, PPM, TGA and JPEG 2000 will do. Files that cannot be read are left
+    out, in one warning; so are empty classes. Copies across your own splits are a warning. `BadData` when there
+    are fewer than two classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
     """
     check_size(image_size)
     archive = Archive(existing(path, "a folder with a folder of pictures for each class"))
@@ -69,6 +77,8 @@ def _lay_out(archive: Archive) -> _Layout:
     kinds = {SPLITS.get(top.lower()) for top in tops}
     inside_train = any(SPLITS.get(f.split("/")[0].lower()) == "train" and "/" in f for f in archive.folders)
     own = "train" in kinds and inside_train and ("test" in kinds or "val" in kinds)
+    if not own:
+        _check_split_folders(archive, tops)
     rows, loose = [], []
     for name in archive.names:
         parts = name.split("/")
@@ -83,6 +93,17 @@ def _lay_out(archive: Archive) -> _Layout:
     if not rows:
         raise _too_few(archive, layout, np.array([]))
     return layout
+
+
+def _check_split_folders(archive: Archive, tops: set[str]) -> None:
+    """`BadData` where all folders are called like splits and hold class folders, but none is the training split."""
+    deep = {folder.split("/")[0] for folder in archive.folders if "/" in folder}
+    if len(tops) > 1 and deep == tops and all(SPLITS.get(top.lower()) for top in tops):
+        raise BadData(
+            f"{archive.path} has the splits {show_some(sorted(tops))}, but no training split.\n"
+            "Expected train/ and test/ (or train/ and val/), each with a folder for each class.\n"
+            "Rename one of them to train, or give the path of a folder with class folders."
+        )
 
 
 def _arrange(layout: _Layout, x: np.ndarray, why: np.ndarray) -> Arrays:
@@ -190,7 +211,9 @@ def _too_few(archive: Archive, layout: _Layout, why: np.ndarray) -> BadData:
         found = f"None of the {len(why)} files in {path} can be read: {layout.names[0]} ({why[0]}), …"
     elif layout.names:
         readable = sorted({layout.classes[c] for c in layout.y[why == ""]})
+        lost = [f"{layout.names[k]} ({why[k]})" for k in np.flatnonzero(why != "")]
         found = f"{path} has one class with pictures, {readable[0]}."
+        found += f" Unreadable: {show_some(lost, 3)}." if lost else ""
     else:
         found = f"{path} has no class folders with files; it has {show_some(layout.loose + archive.folders)}."
     inner = [f for f in archive.folders if len([g for g in archive.folders if g.startswith(f"{f}/")]) > 1]

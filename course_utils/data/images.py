@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 _FLAT = 1.5  # grey levels; a thumbnail with a smaller standard deviation shows nothing to compare
 
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "TGA", "JPEG2000")  # others may start programs
 BLOCK = 16 << 20  # correlations worked out at once (64 MB)
 LARGE = 16_000_000  # pixels; larger pictures are decoded one at a time, since each may take half a gigabyte
 _large_one = threading.Lock()
@@ -28,7 +29,8 @@ def read_picture(source: str | Path | BinaryIO, size: int, crop: str = "centre")
     and distorts. Both smooth before they shrink. Raises what Pillow raises for an unreadable file, and
     `Image.DecompressionBombError` above Pillow's pixel limit.
     """
-    with Image.open(source) as picture:
+    Image.init()  # all formats that this Pillow was built with
+    with Image.open(source, formats=[kind for kind in FORMATS if kind in Image.OPEN]) as picture:
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
         picture.draft(picture.mode, (2 * size, 2 * size))  # a JPEG is decoded at a fraction of its size
@@ -61,9 +63,14 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+class NotNumbers(ValueError):
+    """A picture whose values are not numbers."""
+
+
 def _to_bytes(values: np.ndarray) -> np.ndarray:
     """Numbers without a fixed range as 0 to 255: the smallest of the usual ranges that holds them all."""
-    values = np.nan_to_num(values)
+    if not np.isfinite(values).all():
+        raise NotNumbers("holds values that are not numbers")
     low, high = values.min(), values.max()
     if low < 0 or high > 65535:
         return np.round((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)

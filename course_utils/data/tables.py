@@ -82,6 +82,7 @@ def _read(path: Path, label: str) -> tuple[_Table, list[str]]:
     headers = {sign: next(csv.reader([first], delimiter=sign)) for sign in DELIMITERS}
     sign = max(DELIMITERS, key=lambda s: (label in map(str.strip, headers[s]), len(headers[s])))
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's own limit would cut long texts off
+    # pandas reads a line that is too short as one with an empty text, and counts rows where it should count lines.
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=sign, strict=True)
     try:
         rows = [(row, reader.line_num) for row in reader if row]

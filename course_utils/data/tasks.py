@@ -17,14 +17,12 @@ import skimage.data
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from course_utils.data import external as photographs
-from course_utils.data import letters as rendering
-from course_utils.data import surfaces
+from course_utils.data import external, letters, surfaces
 from course_utils.data.cache import cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
 from course_utils.data.images import matches, thumbnails, to_square
-from course_utils.data.splits import Examples, Split, Task, assemble, check_size, hold_out, say
+from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw_in_one_order, hold_out, say
 from course_utils.data.tables import task_from_csv
 from course_utils.errors import BadData, DataUnavailable
 
@@ -75,20 +73,19 @@ def load_task(
 def pool_task(task: Task, per_class: int, seed: int) -> Task:
     """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score."""
     x, y = task.train.x, task.train.y
-    order = np.random.default_rng(seed).permutation(len(y))
-    train = np.concatenate([order[y[order] == k][:per_class] for k in range(len(task.classes))])
-    rest = order[~np.isin(order, train)][:1000]
+    train, rest = draw_in_one_order(y, per_class, seed)
+    rest = rest[:1000]
     return replace(task, train=Split(x[train], y[train]), test=Split(x[rest], y[rest]))
 
 
 def available() -> dict[str, str]:
     """Where each task is from on this machine, by name; nothing is downloaded to find out."""
     places = dict.fromkeys(SHIPPED, "in the installed packages")
-    for name, path in (("ants_bees", photographs.find_ants_bees()), ("tiles", photographs.find_tiles())):
+    for name, path in (("ants_bees", external.find_ants_bees()), ("tiles", external.find_tiles())):
         if path is not None:
             places[name] = "downloaded" if path.is_relative_to(cache_dir()) else f"COURSE_DATA_DIR: {path.name}"
-    places.update({name: "downloaded" for name in NOT_COMPARED if photographs.has_oxford(name)})
-    return {name: places.get(name) or f"not here: {photographs.HOW_TO_GET[name]}" for name in NAMES}
+    places.update({name: "downloaded" for name in NOT_COMPARED if external.has_oxford(name)})
+    return {name: places.get(name) or f"not here: {external.HOW_TO_GET[name]}" for name in NAMES}
 
 
 def all_task_images() -> Iterator[tuple[str, np.ndarray]]:
@@ -100,9 +97,9 @@ def all_task_images() -> Iterator[tuple[str, np.ndarray]]:
         for label in ("letter", "font") if name == "letters" else (None,):
             task = _load(name, None, 0, None, label)
             yield from ((name, task.train.x), (name, task.test.x))
-    for name, find in (("ants_bees", photographs.find_ants_bees), ("tiles", photographs.find_tiles)):
+    for name, find in (("ants_bees", external.find_ants_bees), ("tiles", external.find_tiles)):
         for crop in ("centre", "squash") if find() else ():
-            train, test = getattr(photographs, name)(64, crop)
+            train, test = getattr(external, name)(64, crop)
             yield from ((name, train[0]), (name, test[0]))
 
 
@@ -159,15 +156,15 @@ def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Exam
 
 def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
     """Training letters are drawn when they are chosen; the test letters are kept on disk."""
-    classes = rendering.letter_classes(label)
-    numbers = {part: np.arange(len(classes) * rendering.COUNT[part]) for part in ("train", "test")}
+    classes = letters.letter_classes(label)
+    numbers = {part: np.arange(len(classes) * letters.COUNT[part]) for part in ("train", "test")}
 
     def make(_: Path) -> dict[str, np.ndarray]:
-        return {"x": rendering.draw_letters(label, "test", numbers["test"], size)}
+        return {"x": letters.draw_letters(label, "test", numbers["test"], size)}
 
-    test_x = cached("letters", f"{rendering.VERSION} {label} {size}", make)["x"]
-    y = {part: k // rendering.COUNT[part] for part, k in numbers.items()}
-    draw_train = partial(rendering.draw_letters, label, "train", size=size)
+    test_x = cached("letters", f"{letters.VERSION} {label} {size}", make)["x"]
+    y = {part: k // letters.COUNT[part] for part, k in numbers.items()}
+    draw_train = partial(letters.draw_letters, label, "train", size=size)
     return classes, (draw_train, y["train"]), (test_x, y["test"])
 
 
@@ -176,8 +173,8 @@ _MAKE = {
     "faces": _faces,
     "textures": lambda size: _surfaces("textures", list(surfaces.PHOTOGRAPHS), size),
     "defects": lambda size: _surfaces("defects", surfaces.DEFECTS, size),
-    "ants_bees": lambda size: (photographs.ANTS_BEES, *photographs.ants_bees(size)),
-    "tiles": lambda size: (photographs.TILES, *photographs.tiles(size)),
-    "flowers102": partial(photographs.oxford, "flowers102"),
-    "pets": partial(photographs.oxford, "pets"),
+    "ants_bees": lambda size: (external.ANTS_BEES, *external.ants_bees(size)),
+    "tiles": lambda size: (external.TILES, *external.tiles(size)),
+    "flowers102": partial(external.oxford, "flowers102"),
+    "pets": partial(external.oxford, "pets"),
 }

@@ -9,16 +9,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm.auto import tqdm
 
-from course_utils import registry
-from course_utils.errors import CourseError, DataUnavailable
+from course_utils.errors import CourseError
 from course_utils.evidence import results
 
-CHEAP = 2  # seconds of a run that a lesson may do again
 HITS = ("accuracy", "correct")  # what a run measures that also keeps which test items were right
 TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
 
@@ -29,7 +25,7 @@ class Study(NamedTuple):
     `function(seed, **setting)` does one run and returns a dict of results, `accuracy` among them. All settings
     of the `grid` name the same things. Raise `version` when the set-up changes: rows of another one are stale.
     `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first;
-    `measures` are the results of a run, in the order of the columns.
+    `measures` are the results of a run, all of them, in the order of the columns.
     """
 
     function: Callable[..., dict]
@@ -41,77 +37,62 @@ class Study(NamedTuple):
     measures: tuple[str, ...] = ("accuracy",)
 
 
-class SpotCheck(NamedTuple):
-    """One stored run done again: its `setting`, both accuracies, and the 99 % prediction interval of the stored.
-
-    Where the data cannot be had, `accuracy` is nan and `hindrance` says why.
-    """
-
-    setting: dict
-    stored: float
-    accuracy: float
-    low: float
-    high: float
-    seconds: float
-    hindrance: str = ""
-
-    @property
-    def inside(self) -> bool:
-        """Whether the new run could be one of the stored ones."""
-        return self.low <= self.accuracy <= self.high
-
-    def __str__(self) -> str:
-        """What was run, what came, and whether that fits."""
-        what = ", ".join(f"{name} {value}" for name, value in self.setting.items())
-        if self.hindrance:
-            return f"Not run again here ({what}), so the stored {self.stored:.3f} stands unchecked:\n{self.hindrance}"
-        verdict = "inside" if self.inside else "OUTSIDE"
-        return (
-            f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
-            f"That is {verdict} the 99 % prediction interval of the stored runs, {self.low:.3f} to {self.high:.3f}."
-        )
-
-    __repr__ = __str__
-
-    def _repr_markdown_(self) -> str:
-        return str(self).replace("_", r"\_").replace("\n", "\n\n")
-
-
 def grid_of(**choices: Iterable) -> list[dict]:
     """Every combination of the named choices, as a list of settings."""
     return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
 
 
 def run_grid(
-    function: Callable[..., dict], grid: list[dict], seeds: Sequence[int], name: str, version: int = 1
+    function: Callable[..., dict],
+    grid: list[dict],
+    seeds: Sequence[int],
+    name: str,
+    version: int = 1,
+    measures: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Run what is missing and append each row to `data/results/NAME.csv` as it finishes.
+    """Run what is missing of `data/results/NAME.csv`, each row kept as it finishes.
 
-    Runs go side by side through joblib, each with one thread and float32; inside
-    `joblib.parallel_config(backend="dask")` they go to that cluster. Only this process writes. A line that a
-    kill cut short is dropped, and rows of another version or of other weights are replaced.
+    New rows gather in `NAME.part`, which takes the file's place once all are there: after a kill the same call goes
+    on from it, and what was stored is as it was. A line that a kill cut short is dropped; rows of another version or
+    of other weights are replaced. Runs go side by side through joblib, each with one thread and float32; inside
+    `joblib.parallel_config(backend="dask")` they go to that cluster. Only this process writes; a second one waits.
 
     Args:
         function: `function(seed, **setting)` does one run and returns a dict, `accuracy` among it.
         grid: settings, all of the same names, as from `grid_of`.
         seeds: each setting is run with each of them.
+        measures: what a run returns, in the order of the columns; None for whatever the first one does.
     Returns:
         One row a run, sorted: the setting, the seed, the results, seconds, and what they were made with.
+    Raises:
+        CourseError: a run returns other things than `measures`, or a thing that is called like a setting; the
+            weights are not the ones on their card; a file has two rows of one run.
     """
-    rows = results.usable(name, version)
-    missing = _missing(rows, grid, seeds)
-    if missing:
-        writer, marks = results.Writer(name, rows), results.marks(version)
-        work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
-        finished = work(joblib.delayed(_one)(function, run) for run in missing)
-        for row in tqdm(finished, total=len(missing), desc=name):
-            writer.add({**row, **marks})
+
+    def left() -> list[dict]:
+        return _missing(results.usable(name, version), grid, seeds)
+
+    if left() or not results.settled(name, version):
+        with results.writing(name):  # whoever had to wait looks again
+            if left() or not results.settled(name, version):
+                _complete(function, left(), name, version, measures)
     return results.read(name)
+
+
+def _complete(
+    function: Callable[..., dict], missing: list[dict], name: str, version: int, measures: Sequence[str] | None
+) -> None:
+    writer, marks = results.Writer(name, results.usable(name, version)), results.marks(version)
+    work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
+    finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
+    for row in tqdm(finished, total=len(missing), desc=name):
+        writer.add({**row, **marks})
+    writer.finish()
 
 
 def run_study(study: Study, name: str) -> pd.DataFrame:
     """`run_grid` of a declared study."""
-    return run_grid(study.function, study.grid, study.seeds, name, study.version)
+    return run_grid(study.function, study.grid, study.seeds, name, study.version, study.measures)
 
 
 def missing_runs(study: Study, name: str) -> list[dict]:
@@ -142,58 +123,14 @@ def tuned(name: str, *wanted: str, **arm: object) -> Any:
     return rows.groupby(list(wanted))["accuracy"].mean().idxmax()
 
 
-def spot_check(name: str) -> SpotCheck:
-    """Do a cheap stored run again, with its seed, and compare it with the runs of the same setting.
-
-    Of the settings that take two seconds at most (or as little as any does), it is the one that spreads least.
-
-    The 99 % prediction interval is Student's for one more run: mean ± t · s · √(1 + 1/n).
-
-    Raises:
-        CourseError: no such study, or no setting with five seeds or more whose accuracies differ.
-    """
-    study, table = registry.study(name), load_results(name)
-    keys = list(study.grid[0])
-    groups = table.groupby(keys)["accuracy"]
-    spread = groups.transform("std")
-    enough = table[(groups.transform("count") >= 5) & (spread > 0)]
-    if enough.empty:
-        raise CourseError(f"{name} has no setting with five seeds or more whose accuracies differ: nothing to check.")
-    cheap = enough[enough["seconds"] <= max(CHEAP, enough["seconds"].min())]
-    row = table.loc[spread[cheap.index].idxmin()]
-    run = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in [*keys, "seed"]}
-    values = table.loc[(table[keys] == row[keys]).all(axis=1), "accuracy"]
-    low, high = _prediction_interval(values)
-    try:
-        again = _one(study.function, run)
-    except DataUnavailable as error:
-        reason = str(error).splitlines()[0]
-        return SpotCheck(run, float(row["accuracy"]), float("nan"), low, high, 0.0, reason)
-    return SpotCheck(run, float(row["accuracy"]), again["accuracy"], low, high, again["seconds"])
-
-
-def _prediction_interval(values: pd.Series) -> tuple[float, float]:
-    n = len(values)
-    half = stats.t.ppf(0.995, n - 1) * values.std() * np.sqrt(1 + 1 / n)
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list[dict]:
     runs = [{**setting, "seed": seed} for setting in grid for seed in seeds]
-    done = {_key(row, runs[0]) for row in rows.to_dict("records")}
-    return [run for run in runs if _key(run, runs[0]) not in done]
-
-
-def _key(row: dict, names: Iterable[str]) -> tuple:
-    """What identifies a run: its setting and its seed, as numbers where they are numbers."""
-    return tuple(_number(row.get(name)) for name in names)
-
-
-def _number(value: object) -> object:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value)
+    if rows.empty or not runs:
+        return runs
+    names = list(runs[0])
+    done = set(results.keys_of(rows.reindex(columns=names), names).itertuples(index=False, name=None))
+    keys = results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None)
+    return [run for run, key in zip(runs, keys, strict=True) if key not in done]
 
 
 @contextmanager
@@ -215,9 +152,27 @@ def _plain_processor() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _one(function: Callable[..., dict], run: dict) -> dict:
+def one_run(function: Callable[..., dict], run: dict, measures: Sequence[str] | None) -> dict:
     """One run in a worker, and its seconds."""
     with _plain_processor():
         start = time.perf_counter()
         result = function(**run)
-        return {**run, **result, "seconds": round(time.perf_counter() - start, 2)}
+        seconds = round(time.perf_counter() - start, 2)
+    return {**run, **_measured(result, run, measures), "seconds": seconds}
+
+
+def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
+    """The results of a run in the order of `measures`; CourseError where they are others, or have a taken name."""
+    which = ", ".join(f"{name} {value}" for name, value in run.items())
+    if taken := [name for name in result if name in run or name in results.MARKS]:
+        raise CourseError(
+            f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
+            "It would be overwritten. Return the result under another name."
+        )
+    measures = list(result) if measures is None else measures
+    if unlike := sorted(set(result) ^ set(measures)):
+        raise CourseError(
+            f"The run {which} returns {', '.join(result)}; declared are {', '.join(measures)}.\n"
+            f"They differ in {', '.join(unlike)}: mend the run, or `measures` of its study, and raise its version."
+        )
+    return {name: result[name] for name in measures}

@@ -1,4 +1,4 @@
-"""Where the rows of experiments are kept: one CSV each, appended to by one process, safe against a kill."""
+"""Where the rows of experiments are kept: a CSV each that is always whole, and a draft of it while runs go on."""
 
 import csv
 import hashlib
@@ -6,7 +6,8 @@ import io
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,20 @@ import pandas as pd
 
 from course_utils import ROOT
 from course_utils.errors import CourseError
+from course_utils.files import alone, replacing
 
 RESULTS = ROOT / "data" / "results"
+MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what every row ends in
 
 
 def path_of(name: str) -> Path:
     """The file of an experiment's rows."""
     return RESULTS / f"{name}.csv"
+
+
+def draft_of(name: str) -> Path:
+    """The file in which an experiment's next rows gather until all are there."""
+    return RESULTS / f"{name}.part"
 
 
 def pack(correct: np.ndarray) -> str:
@@ -35,11 +43,12 @@ def unpack(texts: Iterable[str], count: int) -> np.ndarray:
 
 
 def read(name: str) -> pd.DataFrame:
-    """The rows of an experiment, sorted by their settings; CourseError where there are none."""
+    """The rows of an experiment, sorted by their settings; CourseError where there are none, or two of one run."""
     if not path_of(name).exists():
         known = ", ".join(sorted(p.stem for p in RESULTS.glob("*.csv"))) or "nothing yet"
         raise CourseError(f"No stored results {name!r}; there is {known}.\n{remedy(name)}")
     table = pd.read_csv(path_of(name))
+    _refuse_doubles(table, path_of(name))
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
@@ -51,61 +60,129 @@ def settings_of(table: pd.DataFrame) -> list[str]:
     return columns[: columns.index("seed") + 1]
 
 
+def keys_of(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """The columns `names`, as numbers where they are numbers: what identifies a run, however it was written."""
+    return table[list(names)].map(_number)
+
+
+def _number(value: object) -> object:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
+    """CourseError where a file has more than one row of a setting and seed."""
+    if rows.empty:
+        return
+    keys = keys_of(rows, settings_of(rows))
+    double = keys[keys.duplicated(keep=False)]
+    if double.empty:
+        return
+    first = rows[(keys == double.iloc[0]).all(axis=1)]
+    run = ", ".join(f"{name} {first[name].iloc[0]}" for name in keys)
+    unlike = [name for name in rows if first[name].nunique(dropna=False) > 1]
+    more = len(double.drop_duplicates()) - 1
+    raise CourseError(
+        f"{path.name} has {len(first)} rows for {run} (lines {', '.join(str(k + 2) for k in first.index)}), "
+        + (f"which differ in {', '.join(unlike)}" if unlike else "all alike")
+        + (f"; and so for {more} more settings and seeds" if more else "")
+        + f".\nExpected one row for each setting and seed.\nDelete all but the right one from {path}, then go on."
+    )
+
+
 def remedy(name: str) -> str:
     """What to do where rows are missing or stale."""
     return f"Run: python3 -m course_utils recompute {name}"
 
 
 def marks(version: int) -> dict:
-    """What every row carries besides its result: declared version, weights, library, machine, commit."""
+    """What every row of a version carries besides its result and its seconds, by the names in `MARKS`."""
     import torch
 
     git = ["git", "rev-parse", "--short", "HEAD"]
     answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
-    return {
-        "version": version,
-        "weights": weights_checksum(),
-        "torch": ".".join(torch.__version__.split(".")[:2]),
-        "machine": f"{platform.machine()} {os.cpu_count()} cores",
-        "commit": answer.stdout.strip(),
-    }
+    torch_version = ".".join(torch.__version__.split(".")[:2])
+    machine = f"{platform.machine()} {os.cpu_count()} cores"
+    values = (version, weights_checksum(), torch_version, machine, answer.stdout.strip())
+    return dict(zip(MARKS[1:], values, strict=True))
 
 
 def weights_checksum() -> str:
-    """Twelve hexadecimal digits that tell these weights of PhotoNet from others."""
+    """Twelve hexadecimal digits that tell these weights of PhotoNet from others.
+
+    CourseError unless they are the ones on their card: damaged ones must not make rows, nor make stored rows stale.
+    """
     from course_utils.models.loading import WEIGHTS  # brings torch, which reading rows does not need
 
-    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
+    found, card = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(), WEIGHTS.with_name("README.md")
+    if found not in card.read_text(encoding="utf-8"):
+        raise CourseError(
+            f"{WEIGHTS} has the sha256 {found[:12]}…, which is not on its card, {card.name}: it may be damaged.\n"
+            "Expected the weights that the stored rows were made with; nothing was written.\n"
+            "Fetch them again (git checkout data/weights), or make new ones: python3 -m course_utils pretrain"
+        )
+    return found[:12]
 
 
-def stored(name: str) -> pd.DataFrame:
-    """The whole rows of an experiment, as text; a line without its end was cut short by a kill."""
-    if not path_of(name).exists():
+def _rows(path: Path) -> pd.DataFrame:
+    """The whole rows of a file, as text; a line without its end was cut short by a kill."""
+    if not path.exists():
         return pd.DataFrame()
-    with path_of(name).open(newline="", encoding="utf-8") as file:
-        return pd.DataFrame(list(csv.DictReader(line for line in file if line.endswith("\n"))))
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = pd.DataFrame(list(csv.DictReader(line for line in file if line.endswith("\n"))))
+    _refuse_doubles(rows, path)
+    return rows
 
 
-def usable(name: str, version: int) -> pd.DataFrame:
-    """The stored rows of this version that were made with the weights that are here."""
-    rows = stored(name)
+def _current(rows: pd.DataFrame, version: int) -> pd.DataFrame:
+    """The rows of this version that were made with the weights that are here."""
     if rows.empty:
         return rows
     return rows[(rows["version"] == str(version)) & (rows["weights"] == weights_checksum())]
 
 
+def stale(name: str, version: int) -> int:
+    """How many stored rows are of another version or were made with other weights."""
+    rows = _rows(path_of(name))
+    return len(rows) - len(_current(rows, version))
+
+
+def usable(name: str, version: int) -> pd.DataFrame:
+    """The rows, as text, that need not be run again: those stored, then those of a draft."""
+    found = [_current(_rows(path), version) for path in (path_of(name), draft_of(name))]
+    rows = pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
+    return rows[~keys_of(rows, settings_of(rows)).duplicated()] if len(rows) else rows
+
+
+def settled(name: str, version: int) -> bool:
+    """Whether nothing waits to be put in place: no draft of this version, and no stale row."""
+    return _current(_rows(draft_of(name)), version).empty and not stale(name, version)
+
+
+@contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Inside, no other process computes this experiment; one that does is waited for."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with alone(RESULTS / f".{name}.lock", f"Another process computes {name}; waiting for it to end."):
+        yield
+
+
 class Writer:
-    """Adds rows to an experiment's file, which starts with `rows` alone; a kill costs the row in hand at most."""
+    """Gathers rows in a draft, which begins with the `rows` that stay and takes the file's place when it is whole.
+
+    Until then the file is as it was. A kill costs the row in hand at most: the draft is gone on with.
+    """
 
     def __init__(self, name: str, rows: pd.DataFrame) -> None:
-        self.path, self.columns = path_of(name), list(rows.columns) if len(rows) else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if len(rows):
-            beside = self.path.with_suffix(".part")
-            rows.to_csv(beside, index=False, lineterminator="\n")
-            os.replace(beside, self.path)
+        self.path, self.draft = path_of(name), draft_of(name)
+        self.columns = list(rows.columns) if len(rows) else []
+        if self.columns:
+            with replacing(self.draft) as beside:
+                rows.to_csv(beside, index=False, lineterminator="\n")
         else:
-            self.path.unlink(missing_ok=True)
+            self.draft.unlink(missing_ok=True)
 
     def add(self, row: dict) -> None:
         """Append a row, in the order of the file's columns."""
@@ -120,5 +197,9 @@ class Writer:
             writer.writeheader()
             self.columns = list(row)
         writer.writerow(row)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with self.draft.open("a", newline="", encoding="utf-8") as file:
             file.write(text.getvalue())
+
+    def finish(self) -> None:
+        """Every row is there: the draft becomes the file."""
+        os.replace(self.draft, self.path)

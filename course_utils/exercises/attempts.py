@@ -1,10 +1,12 @@
 """A learner's attempt: whether it is one yet, what it answers on an input, and how that differs from the expected."""
 
+import ast
 import copy
-import dis
 import inspect
 import numbers
 import random
+import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,20 +14,15 @@ from types import CodeType
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from IPython.utils.capture import capture_output
 
 from course_utils.exercises.cards import as_numpy, cut, shorten
 
-# All that is left of a body of `...`, `pass`, a docstring or `raise NotImplementedError` in Python 3.11 to 3.13.
-IDLE = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
-REFUSING = IDLE | {"LOAD_GLOBAL", "PUSH_NULL", "PRECALL", "CALL", "RAISE_VARARGS"}
 KINDS: list[tuple[type | tuple, str]] = [
     (type(None), "nothing (`None`)"),
     (bool, "`True` or `False`"),
     (numbers.Number, "a number"),
     (str, "a text"),
-    (torch.Tensor, "a torch tensor"),
     (np.ndarray, "a numpy array"),
     ((list, tuple), "a list or tuple"),
     (dict, "a dictionary"),
@@ -63,13 +60,15 @@ def run(function: Callable, arguments: tuple, quiet: bool, seen: Callable | None
 @contextmanager
 def _generators_kept() -> Iterator[None]:
     """Inside, random numbers may be drawn; outside, nobody can tell."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    torch = sys.modules.get("torch")  # not imported for this: who has not used it draws nothing from it
+    states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+        if torch:
+            torch.set_rng_state(states[2])
 
 
 def _message(error: BaseException) -> str:
@@ -94,15 +93,23 @@ def is_empty(attempt: object) -> bool:
     """Whether nobody has written anything yet: None, ..., an empty text, or a function whose body does nothing."""
     if attempt is None or attempt is Ellipsis or (isinstance(attempt, str) and not attempt.strip()):
         return True
-    code = _code(attempt)
-    if code is None:
+    if not inspect.isfunction(attempt):
         return False
-    steps = list(dis.get_instructions(code))
-    names = {step.opname for step in steps}
-    if code.co_names == ("NotImplementedError",):
-        return names <= REFUSING
-    loaded = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
-    return names <= IDLE and all(value is None or value is Ellipsis for value in loaded)
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(attempt)))
+    except (OSError, SyntaxError):  # made where no text of it is kept, or in the middle of a line
+        return False
+    body = next((node.body for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), None)
+    return body is not None and all(map(_does_nothing, body))
+
+
+def _does_nothing(step: ast.stmt) -> bool:
+    if isinstance(step, ast.Raise) and step.exc:
+        return getattr(getattr(step.exc, "func", step.exc), "id", "") == "NotImplementedError"
+    if isinstance(step, (ast.Expr, ast.Return)) and step.value:  # a docstring, `...`, `return None`
+        said = step.value.value if isinstance(step.value, ast.Constant) else step
+        return said is None or said is Ellipsis or (isinstance(said, str) and isinstance(step, ast.Expr))
+    return isinstance(step, (ast.Pass, ast.Return))
 
 
 def fingerprint(attempt: object) -> tuple:
@@ -126,10 +133,10 @@ def difference(expected: object, came: object, tolerance: float) -> str | None:
     """
     try:
         expected, came = _plain(expected), _plain(came)
-        kinds = _kind(expected), _kind(came)
+        kinds = kind(expected), kind(came)
         if kinds[0] != kinds[1]:
             return f"Expected {kinds[0]}, came {kinds[1]}."
-        if isinstance(expected, (np.ndarray, torch.Tensor)):
+        if isinstance(expected, np.ndarray) or _is_tensor(expected):
             return _arrays(as_numpy(expected), as_numpy(came), tolerance)
         if isinstance(expected, (list, tuple)):
             return _sequences(expected, came, tolerance)
@@ -142,12 +149,21 @@ def difference(expected: object, came: object, tolerance: float) -> str | None:
 
 def _plain(value: object) -> object:
     """Arrays and tensors without dimensions, and numpy's numbers, as Python's own."""
-    is_array = isinstance(value, (np.ndarray, np.generic, torch.Tensor))
+    is_array = isinstance(value, (np.ndarray, np.generic)) or _is_tensor(value)
     return value.item() if is_array and value.ndim == 0 else value
 
 
-def _kind(value: object) -> str:
-    return next((words for kind, words in KINDS if isinstance(value, kind)), f"a `{type(value).__name__}`")
+def _is_tensor(value: object) -> bool:
+    """Whether this is a tensor of torch's; while nobody has imported torch, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def kind(value: object) -> str:
+    """What sort of thing a value is, in words."""
+    if _is_tensor(value):
+        return "a torch tensor"
+    return next((words for types, words in KINDS if isinstance(value, types)), f"a `{type(value).__name__}`")
 
 
 def _single(expected: object, came: object, tolerance: float) -> str | None:

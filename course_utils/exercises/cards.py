@@ -13,6 +13,7 @@ LONGEST = 160  # characters of a value
 NUMBERS = 8  # of an array's values, the first so many
 STATES = {  # word: sign and colour of the edge
     "Passed": ("✓", "#2e8b57"),
+    "Solution": ("✓", "#717581"),  # the course's own: grey, since nobody is to be praised
     "Not yet": ("✗", "#c9580b"),
     "Not attempted yet": ("○", "#717581"),
     "As predicted": ("✓", "#2e8b57"),

@@ -5,36 +5,43 @@ from collections.abc import Callable
 from typing import Any
 
 from course_utils import registry
-from course_utils.exercises.attempts import Outcome, difference, fingerprint, is_empty
+from course_utils.exercises.attempts import Outcome, difference, fingerprint, is_empty, kind
 from course_utils.exercises.cards import Card, shorten
 from course_utils.exercises.declare import Exercise
 
 _TRIES: dict[str, list[tuple]] = {}  # of each exercise, the different attempts of this kernel
 
 
-def check(name: str, attempt: Any) -> Card:
+def check(name: str, attempt: Any, solution: bool = False) -> Card:
     """Whether `attempt` solves the exercise `name`: a card that says so, or helps on.
 
     Args:
         name: for example "00-interval".
         attempt: the learner's function (itself, not what it returns), or their choice.
+        solution: the attempt is the folded solution, and a card that says "Passed" would praise nobody.
     Raises:
         CourseError: there is no such exercise.
     """
     exercise = registry.find(name, "EXERCISES")
+    card = _checked(exercise, attempt)
+    if solution and card.state == "Passed":
+        return Card("Solution", name, ("This is our solution, not your answer. It passes the check.",))
+    return card
+
+
+def _checked(exercise: Exercise, attempt: Any) -> Card:
     if is_empty(attempt):
         return _not_attempted(exercise)
     if not callable(exercise.solution):
         return _check_choice(exercise, attempt)
     if not callable(attempt):
-        hint = f'Hand over the function itself, without brackets after its name: `check("{name}", my_function)`.'
-        return Card("Not yet", name, (f"Expected your function, came `{shorten(attempt)}`.",), hint=hint)
+        hint = f'Hand over the function itself, without brackets: `check("{exercise.name}", my_function)`.'
+        return Card("Not yet", exercise.name, (f"Expected your function, came `{shorten(attempt)}`.",), hint=hint)
     return _check_function(exercise, attempt)
 
 
 def _not_attempted(exercise: Exercise) -> Card:
-    ask = "Write your answer, then run the cell again."
-    return Card("Not attempted yet", exercise.name, (ask,), hint=exercise.hints[0])
+    return Card("Not attempted yet", exercise.name, ("Write your answer, then run the cell again.",))
 
 
 def _check_choice(exercise: Exercise, attempt: Any) -> Card:
@@ -44,8 +51,19 @@ def _check_choice(exercise: Exercise, attempt: Any) -> Card:
     if same(exercise.solution):
         return Card("Passed", exercise.name, (exercise.can_do,))
     rung = _next_rung(exercise, attempt)
-    hint = next((mistake.hint for mistake in exercise.mistakes if same(mistake.answer)), rung)
+    declared = next((mistake.hint for mistake in exercise.mistakes if same(mistake.answer)), None)
+    hint = declared or _other_kind(exercise.solution, attempt) or rung
     return Card("Not yet", exercise.name, (f"You answered `{shorten(attempt)}`.",), hint=hint)
+
+
+def _other_kind(solution: Any, attempt: Any) -> str | None:
+    """What is said of an answer, or of the first part of one, that is a text in place of a number or the like."""
+    whole = isinstance(solution, tuple) and isinstance(attempt, (tuple, list)) and len(solution) == len(attempt)
+    pairs = zip(solution, attempt, strict=True) if whole else [(solution, attempt)]
+    for number, (wanted, came) in enumerate(pairs, 1):
+        if kind(wanted) != kind(came):
+            return f"{f'Part {number} of your' if whole else 'Your'} answer should be {kind(wanted)}, not {kind(came)}."
+    return None
 
 
 def _tidy(answer: Any) -> Any:

@@ -18,7 +18,7 @@ class Mistake(NamedTuple):
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise, declared in the list EXERCISES of its lesson's workbook (`workbook00` for "00-interval").
+    """One exercise, declared in the list EXERCISES of its lesson's exercises (`lesson00` for "00-interval").
 
     Args:
         name: the lesson's number and a word.

@@ -38,7 +38,7 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """A question, declared in the list QUESTIONS of its lesson's workbook; without a `right` letter, a prediction."""
+    """A question, declared in the list QUESTIONS of its lesson's exercises; without a `right` letter, a prediction."""
 
     name: str
     text: str

@@ -40,6 +40,8 @@ class Model(nn.Module):
         self.has_statistics = pretrained  # whether the batch-norm statistics mean anything yet
         self.stages = nn.ModuleDict(stages)
         self.head = head
+        self.last, self.positions = None, 1  # what the head reads: up to which stage (None: all), on which grid
+        self.has_source_head = False  # whether the head is the one that the weights were trained with
         mean, std = (torch.tensor(s).view(1, 3, 1, 1) for s in statistics)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
@@ -80,13 +82,46 @@ class Model(nn.Module):
         return names[names.index(start) if start else 0 : names.index(stop) + 1 if stop else None]
 
     @staticmethod
-    def pool(x: torch.Tensor) -> torch.Tensor:
-        """The mean over positions, N x C x H x W to N x C; pooled features pass unchanged."""
-        return x.mean((2, 3)) if x.ndim == 4 else x
+    def pool(x: torch.Tensor, positions: int = 1) -> torch.Tensor:
+        """Means over positions, N x C x H x W to N x C; pooled features pass unchanged.
+
+        With `positions=4`, the means of a 4 x 4 grid, N x 16C; a map that is smaller than the grid stays as it is.
+        """
+        if x.ndim != 4:
+            return x
+        if positions == 1:
+            return x.mean((2, 3))
+        return F.adaptive_avg_pool2d(x, tuple(min(positions, length) for length in x.shape[2:])).flatten(1)
+
+    def read_from(self, stage: str | None, positions: int, pictures: torch.Tensor) -> None:
+        """Let a new head, of as many classes as the old one, read the output of `stage` on a grid of `positions`.
+
+        `pictures` are some from `encode`, since how large a small map is depends on theirs. The head is drawn
+        from torch's generator.
+        """
+        self.names(stop=stage)  # which refuses a stage that is not there
+        check_positions(positions)
+        self.last, self.positions = stage, positions
+        training, classes = self.training, self.head.out_features
+        self.eval()
+        with torch.no_grad():
+            self.width = self.features(self.run(self.prepare(pictures[:1]), stop=stage)).shape[1]
+        self.train(training)
+        self.head = nn.Linear(self.width, classes).to(pictures.device)
+
+    def features(self, h: torch.Tensor) -> torch.Tensor:
+        """What the head reads of the output of the last stage that it reads, N x D in float32."""
+        return self.pool(h.float(), self.positions)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, N x classes, of a batch from `prepare`."""
-        return self.head(self.pool(self.run(x)))
+        return self.head(self.features(self.run(x, stop=self.last)))
+
+
+def check_positions(positions: int) -> None:
+    """`CourseError` unless this can be the side of a grid of positions."""
+    if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
+        raise CourseError(f"positions is {positions!r}; it is a whole number from 1 on: 4 keeps a 4 x 4 grid.")
 
 
 class BasicBlock(nn.Module):

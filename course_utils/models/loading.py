@@ -9,34 +9,51 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from course_utils import ROOT
-from course_utils.errors import CourseError, ModelUnavailable
+from course_utils.errors import CourseError, ModelUnavailable, check_number
 from course_utils.models import libraries
 from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 
+PHOTONETS = ("photonet", "photonet-1")  # of the seeds 0 and 1
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 
 
-def load_model(name: str = "photonet", num_classes: int | None = None, pretrained: bool = True, seed: int = 0) -> Model:
+def load_model(
+    name: str = "photonet",
+    num_classes: int | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> Model:
     """A backbone as a chain of stages, with a new head.
 
     Args:
-        name: "photonet" (ships with the course), "resnet18", "resnet50", "mobilenet_v3_small" (torchvision)
-            or "timm:NAME" (any picture model of timm, as one stage).
+        name: "photonet", "photonet-1" (ship with the course; two networks that differ in their seed alone),
+            "efficientnet_lite0" (ImageNet weights from an installed package), "resnet18", "resnet50",
+            "mobilenet_v3_small" (torchvision) or "timm:NAME" (any picture model of timm, as one stage).
         num_classes: outputs of the new head; None keeps the head that the weights were trained with.
         pretrained: False gives the same network with random weights: the control.
         seed: draws the new head and, without pretraining, all weights.
+        image_size: height and width in px to which `encode` resizes: a multiple of 32 from 64 on, for photonet any
+            size from 32 on. Default: 128 for efficientnet_lite0, the size that libraries' other networks were trained
+            at; photonet takes pictures as they are.
     Raises:
         ModelUnavailable: the weights are neither on this machine nor to be had.
         CourseError: no such model, or fewer than two classes.
     """
-    if num_classes is not None and num_classes < 2:
-        raise CourseError(f"num_classes is {num_classes}; a classifier needs 2 or more. Try len(task.classes).")
+    if num_classes is not None:
+        check_number("num_classes", num_classes, least=2, whole=True)
+    check_number("seed", seed, least=0, whole=True)
+    if image_size is not None:
+        check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True)
+        if name not in PHOTONETS and image_size % 32:
+            raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _build(name, pretrained)
+        model = _build(name, pretrained, image_size)
         if num_classes is not None:
             torch.manual_seed(seed)  # the same head on the pretrained and on the untrained network
             model.head, model.classes = nn.Linear(model.width, num_classes), None
+    model.has_source_head = num_classes is None
     return model.to(memory_format=torch.channels_last)
 
 
@@ -64,28 +81,30 @@ def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:
     return Model("raw pixels", OrderedDict(pixels=nn.Flatten()), width, PHOTONET_STATISTICS, None, head)
 
 
-def _build(name: str, pretrained: bool) -> Model:
-    if name == "photonet":
-        return _photonet(pretrained)
+def _build(name: str, pretrained: bool, image_size: int | None) -> Model:
+    if name in PHOTONETS:
+        return _photonet(name, pretrained, image_size)
+    if name == "efficientnet_lite0":
+        return libraries.efficientnet_lite0(pretrained, image_size)
     if name in libraries.TORCHVISION:
-        return libraries.from_torchvision(name, pretrained)
+        return libraries.from_torchvision(name, pretrained, image_size)
     if name.startswith("timm:"):
-        return libraries.from_timm(name.removeprefix("timm:"), pretrained)
-    known = ", ".join(["photonet", *libraries.TORCHVISION])
+        return libraries.from_timm(name.removeprefix("timm:"), pretrained, image_size)
+    known = ", ".join([*PHOTONETS, "efficientnet_lite0", *libraries.TORCHVISION])
     raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
 
 
-def _photonet(pretrained: bool) -> PhotoNet:
-    model = PhotoNet(pretrained)
+def _photonet(name: str, pretrained: bool, image_size: int | None) -> PhotoNet:
+    model, path = PhotoNet(pretrained), WEIGHTS.with_name(f"{name}.safetensors")
+    model.name, model.native_size = name, image_size
     try:
-        with safe_open(WEIGHTS, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             model.classes = json.loads(file.metadata()["classes"])
-            names = file.keys() if pretrained else []
-            tensors = {name: file.get_tensor(name) for name in names}
+            tensors = {key: file.get_tensor(key) for key in (file.keys() if pretrained else [])}
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise ModelUnavailable(
-            f"PhotoNet's weights cannot be read ({type(error).__name__}: {error}).\n"
-            f"They ship as data/weights/{WEIGHTS.name}: get it again with `git checkout -- data/weights`."
+            f"The weights of {name} cannot be read ({type(error).__name__}: {error}).\n"
+            f"They ship as data/weights/{path.name}: get it again with `git checkout -- data/weights`."
         ) from error
     model.head = nn.Linear(model.width, len(model.classes))
     if pretrained:

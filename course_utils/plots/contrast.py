@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import combinations
 
 import matplotlib
 import numpy as np
@@ -162,11 +161,11 @@ def _quote(text: Text) -> str:
 
 def _overlaps(texts: list[tuple[Text, Bbox]]) -> Iterator[tuple[Text, Text]]:
     """Pairs of texts of which one covers more than a tenth of the other."""
-    for (first, box), (second, other) in combinations(texts, 2):
-        common = Bbox.intersection(box, other)
-        area = common.width * common.height if common else 0
-        if area > SOME * min(box.width * box.height, other.width * other.height):
-            yield first, second
+    boxes = np.array([box.extents for _, box in texts]).reshape(-1, 4)
+    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    common, areas = (high - low).clip(0).prod(2), (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    for first, second in np.argwhere(np.triu(common > SOME * np.minimum.outer(areas, areas), 1)):
+        yield texts[first][0], texts[second][0]
 
 
 def _contrasts(colours: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def predictions(
     guesses, sure = probabilities.argmax(1), probabilities.max(1)
     right, titles, colours, mistakes = guesses == y, [], [], []
     for guess, label, share in zip(guesses, y, sure, strict=True):
-        called, name = (cut_name(classes[k], 13) for k in (guess, label))
+        called, name = (cut_name(classes[k], 10) for k in (guess, label))
         sign, colour = RIGHT if guess == label else WRONG
         titles.append(f"{sign} {called} {share:.2f}\n" + ("" if guess == label else f"is {name}"))
         colours.append(colour_of(colour))
@@ -64,4 +64,4 @@ def predictions(
 
 def cut_name(name: str, letters: int) -> str:
     """A class name of at most so many letters."""
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"

@@ -166,6 +166,7 @@ def _settings() -> AbstractContextManager:
         "figure.dpi": 100,
         "savefig.dpi": 100,
         "legend.frameon": False,
+        "text.parse_math": False,  # a class may be called $5-$10
     }
     return plt.style.context(["petroff10", settings], after_reset=True)
 

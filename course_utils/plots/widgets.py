@@ -5,9 +5,10 @@ import html
 import os
 import struct
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from types import TracebackType
+from types import CellType, CodeType, FunctionType, TracebackType
 
 import ipywidgets
 from matplotlib.figure import Figure
@@ -51,6 +52,8 @@ def choice(draw: Callable[[object], Figure], options: dict[str, object] | Iterab
 class Control:
     """A slider or a list above a picture; each picture is drawn once, when it is first asked for.
 
+    What `draw` reads is bound when the control is made, so a later cell may use the same names for other things.
+
     A notebook gets one output of it: the live widget, and beside it the picture and the words of the value to
     begin with, for GitHub, paper and wherever else there is no kernel. What goes wrong in `draw` later on is
     shown in the place of the picture. In strict mode (COURSE_STRICT=1) every picture is drawn at once.
@@ -65,7 +68,7 @@ class Control:
         start = values[0] if start is None and values else start
         if start not in values:
             raise CourseError(f"The control for {label!r} has no value {start!r} to begin with; it has {values}.")
-        self._draw, self._label, self._start = draw, label, start
+        self._draw, self._label, self._start = bound(draw), label, start
         self._name = next(name for name, value in options if value == start)
         self._drawn: dict[tuple[str, str], tuple[bytes, str]] = {}
         for value in [start, *values] if os.environ.get("COURSE_STRICT") == "1" else [start]:
@@ -127,6 +130,51 @@ class Control:
             "text/plain": f"{self._label}: {self._name}. {words}",
         }
         return data, {"image/png": {"alt": words}}
+
+
+def bound(draw: Callable) -> Callable:
+    """`draw` with the values that the names it reads have now, in its module or notebook and in its closure.
+
+    Functions of the same notebook that it calls are bound with it. What is no plain function, such as an object
+    that can be called, comes back as it is.
+    """
+    if isinstance(draw, partial):
+        return partial(bound(draw.func), *draw.args, **draw.keywords)
+    return _Binding(draw.__globals__).of(draw) if isinstance(draw, FunctionType) else draw
+
+
+class _Binding:
+    """Copies of the functions of one notebook, which share a copy of those of its names that they read."""
+
+    def __init__(self, names: dict):
+        self._names, self._copies = names, {}
+        self._kept = {name: names[name] for name in ("__builtins__", "__name__") if name in names}
+
+    def of(self, value: object) -> object:
+        """The copy of a function of the notebook; everything else itself."""
+        if not isinstance(value, FunctionType) or value.__globals__ is not self._names:
+            return value
+        if value not in self._copies:
+            cells = tuple(CellType() for _ in value.__closure__ or ())
+            copy = FunctionType(value.__code__, self._kept, value.__name__, None, cells)
+            self._copies[value] = copy  # before what it reads, which may be itself
+            copy.__defaults__ = value.__defaults__ and tuple(map(self.of, value.__defaults__))
+            copy.__kwdefaults__ = value.__kwdefaults__
+            for name in _names_in(value.__code__):
+                if name in self._names:
+                    self._kept[name] = self.of(self._names[name])
+            for cell, old in zip(cells, value.__closure__ or (), strict=True):
+                with suppress(ValueError):  # a cell that is still empty
+                    cell.cell_contents = self.of(old.cell_contents)
+        return self._copies[value]
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    """The names that a piece of code looks up, also in the functions that it defines."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
 
 
 def _line_of(trace: TracebackType | None, file: str) -> str:

@@ -1,12 +1,14 @@
-"""The model card of PhotoNet: written by `pretrain` from what it measured."""
+"""The model cards of PhotoNet, one a network: written by `pretrain` from what it measured."""
 
 from pathlib import Path
 
-CARD = """# PhotoNet, the backbone that ships with the course
+from course_utils.files import replacing
+
+CARD = """# {title}
 
 A residual network for small photographs: a 7x7 stem at stride 2 and four stages of one block each (32, 64,
-128 and 256 channels), 1.28 million weights with its head. `course_utils/models.py` holds it,
-`python3 -m course_utils pretrain` makes it, and `pretrain --evaluate` measures it again.
+128 and 256 channels), 1.28 million weights with its head. `course_utils/models/backbones.py` holds
+it, `python3 -m course_utils {command}` makes it, and `{command} --evaluate` measures it again.
 
 ## How good it is
 Top-1 accuracy on the {n_val:,} validation images of the {classes} kept classes:
@@ -24,7 +26,7 @@ Top-1 accuracy on the {n_val:,} validation images of the {classes} kept classes:
   cycle and the end mix 32, 48 and 64 px, since the lessons use all three.
 - Batch-norm statistics settled at the end on clean pictures of 64 px. Those kept in training are an average of
   the last few batches, whatever their sizes: measured once, they gave .466 at 64 px where settled ones gave .511.
-- One seed, {seed}, named beforehand; no other was tried. {minutes:.0f} minutes on {machine}.
+- {seed_story} {minutes:.0f} minutes on {machine}.
 - The file holds kernels and matrices in half precision, and batch-norm scales, shifts and statistics in full.
 
 ## What was left out, and why
@@ -45,8 +47,21 @@ sha256 `{checksum}`
 """
 
 
-def write(out: Path, measured: dict[int, float], n_val: int, facts: dict) -> None:
-    """Write README.md beside the weights: `measured` is picture size (px) -> top-1; `facts` fill the text."""
+def write(out: Path, measured: dict[int, float], n_val: int, seed: int, facts: dict) -> None:
+    """Write the card beside the weights `out`: README.md for seed 0, for another the weights' own name with .md.
+
+    `measured` is picture size (px) -> top-1; `facts` fill the text.
+    """
+    if seed == 0:
+        card, command = out.with_name("README.md"), "pretrain"
+        title = "PhotoNet, the backbone that ships with the course"
+        story = "One seed, 0, named beforehand; no other was tried."
+    else:
+        card, command = out.with_suffix(".md"), f"pretrain --seed {seed}"
+        title = f"PhotoNet with seed {seed}, to see what the seed does"
+        story = f"Seed {seed} draws its first weights, the order and the views of the pictures; the recipe is seed 0's."
     rows = [f"| {size} px | {a:.3f} | {(a * (1 - a) / n_val) ** 0.5:.3f} |" for size, a in measured.items()]
-    text = CARD.format(table="\n".join(rows), n_val=n_val, stem=out.stem, **facts)
-    (out.parent / "README.md").write_text(text, encoding="utf-8")
+    text = CARD.format(table="\n".join(rows), n_val=n_val, stem=out.stem, title=title, command=command,
+                       seed_story=story, **facts)  # fmt: skip
+    with replacing(card) as beside:
+        beside.write_text(text, encoding="utf-8")

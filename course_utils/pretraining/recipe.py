@@ -1,11 +1,7 @@
-"""How PhotoNet was made, on Tiny-ImageNet, by `python3 -m course_utils pretrain`; and measured again."""
+"""The recipe of PhotoNet, on Tiny-ImageNet: sizes, rates, views of the pictures, and the run over all epochs."""
 
-import argparse
-import hashlib
 import json
-import os
 import random
-import sys
 import time
 from pathlib import Path
 
@@ -18,14 +14,12 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from course_utils.data.images import resize
-from course_utils.device import autocast, number_format, pick_device
+from course_utils.device import autocast
 from course_utils.errors import CourseError
+from course_utils.files import replacing
 from course_utils.models.backbones import PhotoNet
-from course_utils.models.loading import WEIGHTS, load_model
-from course_utils.pretraining import model_card, tiny_imagenet
-from course_utils.pretraining.tiny_imagenet import ZIP
+from course_utils.pretraining import tiny_imagenet
 
-SEED = 0  # named before the first run; no other was tried
 BATCH, PEAK_RATE, WEIGHT_DECAY, SMOOTHING = 256, 0.2, 5e-4, 0.1
 EPOCHS, FINISH = 25, 3  # the last FINISH epochs are a second, small cycle
 FINISH_RATE = 0.03
@@ -99,9 +93,8 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.SGD, st
     for i, p in enumerate(p for g in optimizer.param_groups for p in g["params"]):
         if p in optimizer.state:
             tensors[f"momentum.{i}"] = optimizer.state[p]["momentum_buffer"].contiguous().cpu()
-    beside = path.with_suffix(".part")
-    save_file(tensors, beside, metadata={"state": json.dumps(state)})
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.SGD, state: dict) -> int:
@@ -139,8 +132,8 @@ def run_epoch(
         rows = rows.to(x.device, non_blocking=True)
         views = augment(x[rows], pick.choice(sizes), draw)
         with autocast(x.device):
-            scores = model(model.prepare(views))
-        loss = F.cross_entropy(scores.float(), y[rows], label_smoothing=SMOOTHING)
+            logits = model(model.prepare(views))
+        loss = F.cross_entropy(logits.float(), y[rows], label_smoothing=SMOOTHING)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -148,76 +141,20 @@ def run_epoch(
     return float(total) / len(batches)
 
 
-@torch.no_grad()
-def top1(model: PhotoNet, source: tiny_imagenet.Source, size: int) -> float:
-    """Share of pictures whose class comes first, at `size` px."""
-    device, right = model.mean.device, 0
-    model.eval()
-    for rows in torch.arange(len(source.y)).split(500):
-        x = resize(torch.from_numpy(source.x[rows]).to(device), size)
-        with autocast(device):
-            guess = model(model.prepare(x)).argmax(1).cpu()
-        right += int((guess == torch.from_numpy(source.y[rows])).sum())
-    return right / len(source.y)
+def train(
+    source: tiny_imagenet.Source, checkpoint: Path, device: torch.device, seed: int
+) -> tuple[PhotoNet, float]:
+    """The training run and its seconds: a checkpoint and a line with the time left after every epoch.
 
-
-def export(model: PhotoNet, path: Path, classes: list[str]) -> str:
-    """Write the weights in half precision (statistics in full) with the class names; returns the sha256."""
-    tensors = {k: v.half() if v.ndim > 1 else v for k, v in model.state_dict().items()}
-    tensors = {k: v.contiguous().cpu() for k, v in tensors.items()}
-    beside = path.with_suffix(".part")
-    save_file(tensors, beside, metadata={"classes": json.dumps(classes)})
-    os.replace(beside, path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def pretrain(zip_path: Path, out: Path) -> None:
-    """Train PhotoNet on `zip_path`; write weights, model card and the list of dropped images beside `out`."""
-    device, start = pick_device(), time.time()
-    dtype, why = number_format(device)
-    print(f"On {device.type} in {dtype} ({why}). Reading {zip_path.name} ...", flush=True)
-    source = tiny_imagenet.read_zip(zip_path, "train")
-    dropped = tiny_imagenet.matching(source)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tiny_imagenet.write_rows(dropped, out.with_name(f"{out.stem}_dropped.csv"))
-    source = tiny_imagenet.without(source, dropped)
-    print(f"{len(source.y):,} pictures of {len(source.classes)} classes; {len(dropped)} dropped.", flush=True)
-    model, seconds = train(source, out.with_suffix(".checkpoint"), device)
-    checksum = export(model, out, source.classes)
-    val = tiny_imagenet.read_zip(zip_path, "val")
-    measured = {size: top1(model, val, size) for size in SIZES}
-    facts = {
-        "epochs": EPOCHS - FINISH,
-        "finish": FINISH,
-        "finish_rate": FINISH_RATE,
-        "batch": BATCH,
-        "rate": PEAK_RATE,
-        "decay": WEIGHT_DECAY,
-        "smoothing": SMOOTHING,
-        "sizes": "48 px in its first quarter, then 64 px" if device.type == "cpu" else "64 px",
-        "machine": torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores",
-        "minutes": seconds / 60,
-        "images": len(source.y),
-        "classes": len(source.classes),
-        "dropped": len(dropped),
-        "checksum": checksum,
-        "seed": SEED,
-    }
-    model_card.write(out, measured, len(val.y), facts)
-    out.with_suffix(".checkpoint").unlink()
-    print(f"Wrote {out} after {(time.time() - start) / 60:.0f} min.")
-    report(measured)
-
-
-def train(source: tiny_imagenet.Source, checkpoint: Path, device: torch.device) -> tuple[PhotoNet, float]:
-    """The training run: a checkpoint and a line with the time left after every epoch."""
-    torch.manual_seed(SEED)
+    The `seed` draws the first weights, and for every epoch the order and the views of the pictures.
+    """
+    torch.manual_seed(seed)
     model = PhotoNet(pretrained=True)
     model.head = nn.Linear(model.width, len(source.classes))
     model.to(device, memory_format=torch.channels_last)
     optimizer = make_optimizer(model)
     x, y = torch.from_numpy(source.x).to(device), torch.from_numpy(source.y).to(device)
-    state = {"seed": SEED, "epochs": EPOCHS, "images": len(y), "epoch": 0}
+    state = {"seed": seed, "epochs": EPOCHS, "images": len(y), "epoch": 0}
     first, start = load_checkpoint(checkpoint, model, optimizer, state), time.time()
     slow = device.type == "cpu"
     for epoch in range(first, state["epochs"]):
@@ -229,34 +166,3 @@ def train(source: tiny_imagenet.Source, checkpoint: Path, device: torch.device) 
         print(f"epoch {epoch + 1}/{EPOCHS}  loss {loss:.3f}  {left:.1f} min left", flush=True)
     settle_statistics(model, x)
     return model, time.time() - start
-
-
-def report(measured: dict[int, float]) -> None:
-    """One line a size, as `top-1 at 64 px: 0.523`."""
-    for size, accuracy in measured.items():
-        print(f"top-1 at {size} px: {accuracy:.3f}")
-
-
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python3 -m course_utils pretrain", description=__doc__)
-    parser.add_argument("--data", type=Path, help=f"{ZIP} (default: the one in COURSE_DATA_DIR)")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the weights (default: the shipped file)")
-    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
-    options = parser.parse_args(words)
-    try:
-        path = options.data or tiny_imagenet.find_zip(f"Give its path with --data PATH/{ZIP}")
-        if not options.evaluate:
-            pretrain(path, options.out)
-            return 0
-        model = load_model("photonet").to(pick_device())
-        val = tiny_imagenet.read_zip(path, "val")
-        report({size: top1(model, val, size) for size in SIZES})
-    except CourseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from course_utils.data import images as pictures
-from course_utils.data import tasks as data
+from course_utils.data import images, tasks
 from course_utils.data.downloads import find_data
 from course_utils.errors import DataUnavailable
+from course_utils.files import replacing
 
 ZIP = "tiny-imagenet-200.zip"
 ALIKE = 0.93  # correlation of thumbnails from which an image is dropped; .95 is the rule, the rest is margin
@@ -78,9 +78,9 @@ def _decode(raw: bytes) -> np.ndarray:
 
 def matching(source: Source) -> list[dict]:
     """The pictures that a task which ships, or lies in `COURSE_DATA_DIR`, also holds: a row each."""
-    ours, found = pictures.thumbnails(source.x), {}
-    for task, images in data.all_task_images():
-        for i, _, r in pictures.matches(ours, pictures.thumbnails(images), ALIKE):
+    ours, found = images.thumbnails(source.x), {}
+    for task, x in tasks.all_task_images():
+        for i, _, r in images.matches(ours, images.thumbnails(x), ALIKE):
             if r > found.get(i, {"correlation": 0})["correlation"]:
                 found[i] = {
                     "image": source.names[i],
@@ -100,9 +100,7 @@ def without(source: Source, rows: list[dict]) -> Source:
 
 def write_rows(rows: list[dict], path: Path) -> None:
     """The list of dropped images as a CSV, written beside and renamed."""
-    beside = path.with_suffix(".part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["image", "class", "task", "correlation"])
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(beside, path)

@@ -1,11 +1,10 @@
 """From a lesson's text in notebooks/source to the executed notebook beside it, the same bytes every time."""
 
 import base64
+import contextlib
 import hashlib
 import io
-import os
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,13 @@ from PIL import Image
 
 from course_utils import ROOT
 from course_utils.errors import CourseError
+from course_utils.files import replacing
 from course_utils.tools.kernels import Execution, execute
 from course_utils.tools.minutes import sections, write_minutes
 
 PAIRING = ROOT / "pyproject.toml"  # how notebooks and texts belong together
 SIZE_LIMIT = 3_000_000  # bytes; a bigger notebook is slow to open and to compare
+TEXT_DIGEST = "text_sha256"  # in a notebook's metadata: of the text that it had when it was built
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # Progress bars are for those who wait; sets of strings print in the same order with a fixed hash seed; what
 # must not be committed, such as a stored verdict that changed, is an error.
@@ -42,15 +43,19 @@ class Built:
     warnings: list[str]
 
 
-def build(source: Path) -> Built:
+def build(source: Path, force: bool = False) -> Built:
     """Execute `source` (`notebooks/source/NN_topic.py`) into `notebooks/NN_topic.ipynb`.
 
     The minutes worked out on the way go into the headings of both files, and the text is laid out as JupyterLab
     would save it. Both are written beside and renamed, and only once every cell has run: otherwise a
-    `CourseError` is raised and the old ones stay.
+    `CourseError` is raised and the old ones stay. So it is for a notebook that was edited apart from its text,
+    unless `force` gives its edits up.
     """
     folder = source.parents[1]
-    text = source.read_text(encoding="utf-8")
+    target = folder / f"{source.stem}.ipynb"
+    before = text, _ = source.read_text(encoding="utf-8"), _content(target)
+    if not force:
+        refuse_edited(target, source)
     notebook = jupytext.reads(text, fmt="py:percent")
     sections(notebook, [0.0] * len(notebook.cells))  # a heading that is wrong shows before the long part
     execution = execute(notebook, folder, BUILD_ENVIRONMENT)
@@ -60,15 +65,16 @@ def build(source: Path) -> Built:
     write_minutes(notebook, execution.cell_seconds)
     name_cells(notebook)
     nbformat.validate(notebook)
+    laid_out = as_text(nbformat.reads(nbformat.writes(notebook), as_version=4))  # as stored, keys sorted
+    notebook.metadata[TEXT_DIGEST] = _digest(laid_out)
     content = (nbformat.writes(notebook) + "\n").encode()
     if len(content) > SIZE_LIMIT:
         raise CourseError(f"{source.stem} would be {len(content) / 1e6:.1f} MB; a notebook may have "
                           f"{SIZE_LIMIT / 1e6:.0f} MB.\nDraw fewer or smaller figures and build again.")
-    if source.read_text(encoding="utf-8") != text:
-        raise CourseError(f"{source.name} was changed while it was being executed.\nBuild it again.")
-    target = folder / f"{source.stem}.ipynb"
+    if (source.read_text(encoding="utf-8"), _content(target)) != before:
+        raise CourseError(f"{source.stem} was changed while it was being executed.\nBuild it again.")
     changed = write_if_new(target, content)
-    write_if_new(source, as_text(nbformat.reads(content.decode(), as_version=4)).encode())  # as stored, keys sorted
+    write_if_new(source, laid_out.encode())
     for picture in readme_figures(notebook):
         write_if_new(folder.parent / "data" / "results" / f"{source.stem}.png", picture)
     return Built(target, len(content), changed, execution, warnings)
@@ -80,6 +86,36 @@ def as_text(notebook: NotebookNode) -> str:
     Written in any other way, it would keep JupyterLab from opening a notebook that is newer than its text.
     """
     return jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_configuration_file(str(PAIRING)))
+
+
+def refuse_edited(target: Path, source: Path) -> None:
+    """`CourseError` where the notebook `target` holds edits that neither its text nor the last build has.
+
+    JupyterLab writes both, other editors the notebook alone; a build from the text would lose those edits.
+    """
+    if not target.exists():
+        return
+    what = "cannot be read as a notebook"
+    with contextlib.suppress(ValueError, KeyError, AttributeError):
+        notebook = nbformat.reads(target.read_text(encoding="utf-8"), as_version=4)
+        its_text = as_text(notebook)
+        in_step = its_text == as_text(jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent"))
+        if in_step or notebook.metadata.get(TEXT_DIGEST) == _digest(its_text):
+            return
+        what = "holds edits that are neither in its text nor from the last build"
+    raise CourseError(
+        f"{target} {what}; a build would lose what is in it.\n"
+        f"Copy its edits into {source.name}, or all of it: jupytext --to py:percent -o {source} {target}\n"
+        f"To give it up: python3 -m course_utils build {source.stem[:2]} --force"
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def readme_figures(notebook: NotebookNode) -> list[bytes]:
@@ -167,13 +203,6 @@ def write_if_new(path: Path, content: bytes) -> bool:
     """Make `path` hold `content`, all at once or not at all; False when it did already."""
     if path.exists() and path.read_bytes() == content:
         return False
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    with replacing(path) as beside:
+        beside.write_bytes(content)
     return True

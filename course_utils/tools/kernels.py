@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -49,12 +50,11 @@ class Execution:
 
 
 class MemoryWatch:
-    """The peak memory of a process and everything it started, looked at every `interval` seconds.
+    """The peak memory of a process and everything it started.
 
-    One process counts its resident set, which costs microseconds to read. Resident sets of several would
-    count the pages that they share once each, so with children present the proportional set sizes are
-    summed instead, where the system has them (Linux); elsewhere the sum of resident sets errs upwards.
-    Peaks shorter than `interval` can be missed.
+    What the process itself had at most is the system's own count, where there is one (Linux): no peak is too
+    short for it. Children come and go, so they are looked at every `interval` seconds, with the process beside
+    them; then shared pages count once (proportional set sizes) where the system tells, else the sum errs upwards.
     """
 
     def __init__(self, pid: int, interval: float = 0.05):
@@ -84,8 +84,8 @@ class MemoryWatch:
         except psutil.NoSuchProcess:
             return  # it has died, which the caller learns from the kernel's silence
         self._seen.update(children)
-        total = sum(_size(process, shares=bool(children)) for process in [self._root, *children])
-        self.peak = max(self.peak, total)
+        together = [_size(process) for process in [self._root, *children]] if children else []
+        self.peak = max(self.peak, _own_peak(self._root), sum(together))
 
     def end_children(self) -> None:
         """Kill what the process started and left running."""
@@ -96,13 +96,23 @@ class MemoryWatch:
         psutil.wait_procs(alive, timeout=2)
 
 
-def _size(process: psutil.Process, shares: bool) -> int:
-    """Bytes of memory of one process; 0 when it has just ended or is not ours to look at."""
+def _own_peak(process: psutil.Process) -> int:
+    """The most bytes that a process has had by the system's count, else those that it has now."""
+    with suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        memory = process.memory_info()
+        return getattr(memory, "peak_wset", memory.rss)  # the first on Windows
+    return 0
+
+
+def _size(process: psutil.Process) -> int:
+    """Bytes of memory of one process among several; 0 when it has just ended or is not ours to look at."""
     try:
-        if shares:
-            info = process.memory_full_info()
-            return getattr(info, "pss", info.rss)
-        return process.memory_info().rss
+        info = process.memory_full_info()
+        return getattr(info, "pss", info.rss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
 

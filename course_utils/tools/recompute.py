@@ -19,11 +19,10 @@ def _named(names: Sequence[str]) -> dict[str, Study]:
 
 def _state(name: str, study: Study) -> str:
     """What is missing or stale of a study, in words; "current" where nothing is."""
-    missing = len(missing_runs(study, name))
-    stale = len(results.stored(name)) - len(results.usable(name, study.version))
-    if not missing and not stale:
-        return "current"
-    return f"{missing:,} missing" + (f", {stale:,} stale" if stale else "")
+    missing, stale = len(missing_runs(study, name)), results.stale(name, study.version)
+    if missing or stale:
+        return f"{missing:,} missing" + (f", {stale:,} stale" if stale else "")
+    return "current" if results.settled(name, study.version) else "complete, but not put in place"
 
 
 def _list(studies: dict[str, Study]) -> str:

@@ -85,13 +85,13 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def build_all(paths: Sequence[Path]) -> int:
+def build_all(paths: Sequence[Path], force: bool = False) -> int:
     """Build the notebooks one after the other, a line each; 1 if one of them fails, else 0."""
     failures = 0
     for path in paths:
         print(f"{path.stem:<28}", end="", flush=True)
         try:
-            built = build(path)
+            built = build(path, force)
         except CourseError as error:
             print(f"not built\n{_indented(str(error))}", flush=True)
             failures += 1
@@ -111,11 +111,12 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
                        ("build", "make the executed notebooks from notebooks/source")):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("lesson", nargs="*", metavar="NN", help="a lesson's number; none means all")
+    command.add_argument("--force", action="store_true", help="give up edits of notebooks that are not in their texts")
     options = parser.parse_args(arguments)
     try:
         if options.command == "run":
             return run(chosen(options.lesson, lessons(root)))
-        return build_all(chosen(options.lesson, sources(root)))
+        return build_all(chosen(options.lesson, sources(root)), options.force)
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2
@@ -124,7 +125,15 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         return 130
 
 
-if __name__ == "__main__":
-    # A polite kill must not leave kernels behind either: it ends like any other exit, through `finally`.
+def heed_signals() -> None:
+    """Let Ctrl-C and a polite kill end this process through `finally`, so that neither leaves kernels behind.
+
+    Both are set, as what is started in the background of a shell begins deaf to Ctrl-C.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+if __name__ == "__main__":
+    heed_signals()
     sys.exit(main())

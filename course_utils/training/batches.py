@@ -30,18 +30,38 @@ class Data:
 
 def load(model: Model, split: Any, classes: int, device: torch.device) -> Data:
     """A split as the model takes it, on the device."""
-    y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
-    if len(y) == 0 or len(split.x) != len(y):
-        raise CourseError(
-            f"There are {len(split.x)} pictures or texts and {len(y)} labels to train on.\n"
-            "Expected one label each, and at least one of both."
-        )
+    y = labels_of(split)
     if int(y.min()) < 0 or int(y.max()) >= classes:
         raise CourseError(
             f"The labels go from {int(y.min())} to {int(y.max())}, but there are {classes} classes.\n"
             "Labels count from 0: expected 0 to the number of classes less 1."
         )
     return Data(model.encode(split.x).to(device), y.to(device))
+
+
+def labels_of(split: Any) -> torch.Tensor:
+    """The labels of a split, int64, N.
+
+    Raises:
+        CourseError: they are not one whole number for each picture or text, or there are none.
+    """
+    y = np.asarray(split.y)
+    if y.ndim != 1:
+        raise CourseError(
+            f"The labels have the shape {y.shape}; expected one number each, shape ({len(split.x)},).\n"
+            "One-hot labels become numbers by y.argmax(1)."
+        )
+    if len(y) == 0 or len(split.x) != len(y):
+        raise CourseError(
+            f"There are {len(split.x)} pictures or texts and {len(y)} labels.\n"
+            "Expected one label each, and at least one of both."
+        )
+    if y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and (y % 1 == 0).all()):
+        raise CourseError(
+            f"The labels are of type {y.dtype}, such as {y[0]!r}; expected whole numbers from 0 on.\n"
+            "Names become numbers by numpy.unique(names, return_inverse=True)[1]."
+        )
+    return torch.as_tensor(y.astype(np.int64))
 
 
 def hold_out(data: Data, share: float | None, seed: int) -> tuple[Data, Data | None]:
@@ -80,8 +100,8 @@ def batch_order(count: int, batch_size: int, seed: int) -> Pairs:
 
 
 def frozen_prefix(model: Model) -> list[str]:
-    """The names of the leading stages that cannot change, up to the first that can."""
-    names = list(model.stages)
+    """The names of the leading stages that cannot change, up to the first that can or the last that is read."""
+    names = model.names(stop=model.last)
     moving = (i for i, name in enumerate(names) if not is_frozen(model.stages[name]))
     return names[: next(moving, len(names))]
 
@@ -94,8 +114,8 @@ def class_logits(model: Model, h: torch.Tensor, start: str | None = None) -> tor
     """
     if h.ndim > 2 or start is not None:
         with autocast(h.device):
-            h = model.run(h, start=start)
-    return model.head(model.pool(h.float())).float()
+            h = model.run(h, start=start, stop=model.last)
+    return model.head(model.features(h)).float()
 
 
 class Feed:
@@ -113,7 +133,7 @@ class Feed:
     def __init__(self, model: Model, x: torch.Tensor, mirror: bool, uses: int) -> None:
         self.model, self.x, self.mirror = model, x, mirror
         self.prefix = frozen_prefix(model)
-        rest = list(model.stages)[len(self.prefix) :]
+        rest = model.names(stop=model.last)[len(self.prefix) :]
         self.start = rest[0] if rest else None
         copies = 1 + mirror
         self.kept = None
@@ -133,7 +153,7 @@ class Feed:
             self.model.stages[name].eval()
         with autocast(part.device):
             h = self.model.run(self.model.prepare(part), stop=self.prefix[-1])
-        return h if self.start else self.model.pool(h.float())
+        return h if self.start else self.model.features(h)
 
     def batch(self, indices: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
         """The inputs at `indices`, mirrored where marked, as `logits` takes them."""

@@ -1,6 +1,7 @@
 """Evaluation: accuracy over examples, per class, and how far the probabilities can be believed."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from course_utils.device import in_chunks, pick_device
+from course_utils.device import choose_device, in_chunks
 from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
 from course_utils.threads import share_of_processor
-from course_utils.training.batches import class_logits
+from course_utils.training.batches import class_logits, labels_of
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ def evaluate(model: Model, split: Any, device: torch.device | str | None = None)
         CourseError: the split is empty, or is a task, or holds labels for which the model has no output.
     """
     _check(model, split)
-    device = torch.device(device or pick_device())
+    y = labels_of(split)
+    device = choose_device(device)
     model.to(device)
     x = model.encode(split.x).to(device)
     with share_of_processor(device.type), inference(model):
         logits = torch.cat(in_chunks(lambda part: class_logits(model, model.prepare(part)), x)).cpu()
-    y = torch.as_tensor(np.asarray(split.y, dtype=np.int64))
     if int(y.max()) >= logits.shape[1] or int(y.min()) < 0:
         raise CourseError(
             f"The labels go from {int(y.min())} to {int(y.max())}, the model has {logits.shape[1]} outputs.\n"
@@ -89,6 +90,12 @@ def _check(model: Model, split: Any) -> None:
         )
     if len(split.y) == 0:
         raise CourseError("The split is empty: there is nothing to score. Was everything drawn for training?")
+    if model.has_source_head:
+        warnings.warn(
+            f"{model.name} still has the head of its source, with classes that are not this split's.\n"
+            "For the classes of a task: load_model(..., num_classes=len(task.classes)), then fit.",
+            stacklevel=3,
+        )
 
 
 def score_from(logits: torch.Tensor, y: torch.Tensor, classes: list[str] | None = None) -> Score:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from course_utils.device import out_of_memory, pick_device, seeded
-from course_utils.errors import CourseError
+from course_utils.device import choose_device, out_of_memory, seeded
+from course_utils.errors import CourseError, check_number
 from course_utils.models.backbones import Model
 from course_utils.threads import share_of_processor
 from course_utils.training.batches import hold_out, load
@@ -56,21 +56,24 @@ def fit(
     """
     plan = as_strategy(strategy)
     lr = plan.lr if lr is None else lr
-    _check_settings(lr, steps, epochs, batch_size, validation)
+    _check_settings(lr, steps, epochs, batch_size, validation, seed)
     _check_fit(model, task)
-    device = torch.device(device or pick_device())
+    device = choose_device(device)
     model.to(device, memory_format=torch.channels_last)
-    model.classes = list(task.classes)
+    model.classes, model.has_source_head = list(task.classes), False
     data, held_out = hold_out(load(model, task.train, len(task.classes), device), validation, seed)
+    if (plan.stage, plan.positions) != (None, 1):
+        with seeded(seed, device):
+            model.read_from(plan.stage, plan.positions, data.x)
     extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
     mirror = task.photographs if augment is None else augment
-    run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks)
     size = int(min(batch_size, len(data)))
     while True:
         count = (steps or plan.steps) if epochs is None else math.ceil(epochs * len(data) / size)
         try:
             with share_of_processor(device.type), seeded(seed, device), _deterministic(device):
-                return run.go(count, size, progress)
+                run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks, count, size, progress)
+                return run.go()
         except RuntimeError as error:
             if not out_of_memory(error) or size == 1:
                 raise
@@ -88,23 +91,21 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def _check_settings(
-    lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None
+    lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None, seed: int
 ) -> None:
     if steps is not None and epochs is not None:
         raise CourseError(
             f"Both steps={steps} and epochs={epochs} are given; they say the same thing: give one."
         )
-    wrong = {
-        f"lr={lr} (a rate is above 0, such as 1e-3)": not 0 < lr < math.inf,
-        f"steps={steps} (a whole number from 1 on)": steps is not None and (steps < 1 or steps != int(steps)),
-        f"epochs={epochs} (above 0)": epochs is not None and not 0 < epochs < math.inf,
-        f"batch_size={batch_size} (a whole number from 1 on)": batch_size < 1
-        or batch_size != int(batch_size),
-        f"validation={validation} (a share between 0 and 1)": validation is not None
-        and not 0 < validation < 1,
-    }
-    if any(wrong.values()):
-        raise CourseError(f"fit cannot work with {' and '.join(what for what, bad in wrong.items() if bad)}.")
+    check_number("lr", lr, above=0)
+    check_number("batch_size", batch_size, least=1, whole=True)
+    check_number("seed", seed, least=0, whole=True)
+    if steps is not None:
+        check_number("steps", steps, least=1, whole=True)
+    if epochs is not None:
+        check_number("epochs", epochs, above=0)
+    if validation is not None:
+        check_number("validation", validation, above=0, below=1)
 
 
 def _check_fit(model: Model, task: Any) -> None:

@@ -116,6 +116,7 @@ def estimate_batch_norm(model: Model, x: torch.Tensor) -> None:
     An untrained network starts with mean 0 and variance 1, which are nobody's statistics: its features would
     be far from what the same network computes in training. The averages are cumulative over the pass.
     """
+    # PyTorch's update_bn would reset the statistics of frozen layers and leave them so, since their hooks overrule it.
     count = max(1, round(len(x) / chunk_size(x)))  # even parts: a last batch of one picture has no variance
     with _measuring([layer for layer in model.stages.modules() if isinstance(layer, NORMS)]):
         for part in x.tensor_split(count):

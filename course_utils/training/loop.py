@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ Callback = Callable[[int, Model, dict], None]
 
 @dataclass
 class Run:
-    """One call of `fit`: its data on the device, and the loop over phases and steps."""
+    """One run of `steps` updates in batches of `size`: its data on the device, and the loop over phases and steps."""
 
     model: Model
     plan: Strategy
@@ -38,24 +39,30 @@ class Run:
     extra: Data | None
     mirror: bool
     callbacks: Sequence[Callback]
+    steps: int
+    size: int
+    progress: bool
 
     def __post_init__(self) -> None:
         self.start = _snapshot(self.model)
+        self.history = History(self.steps, self.size)
+        self.best: tuple[int, tuple, dict] | None = None  # step, rank and weights of the best look so far
+        self.began: float | None = None  # when the first step did
+        self.bar: Any = None  # while the steps run
+        self.order = batch_order(len(self.data), self.size, self.seed)
+        self.extra_order = self.extra and batch_order(len(self.extra), self.size, self.seed)
 
-    def go(self, steps: int, size: int, progress: bool) -> History:
+    def go(self) -> History:
         """Train from the weights that the model came with."""
-        self.history, self.best, self.began = History(steps, size), None, None
-        self.order = batch_order(len(self.data), size, self.seed)
-        self.extra_order = self.extra and batch_order(len(self.extra), size, self.seed)
         try:
-            with progress_bar(steps, progress) as self.bar:
-                for phase, (count, setup) in enumerate(self.plan.schedule(steps), 1):
+            with progress_bar(self.steps, self.progress) as self.bar:
+                for phase, (count, setup) in enumerate(self.plan.schedule(self.steps), 1):
                     self._phase(phase, count, setup)
                 self._check_weights()
         except KeyboardInterrupt:
             self.history.interrupted = True
             done = len(self.history.rows)
-            print(f"Interrupted after {done} of {steps} steps: the model can be used as it is.")
+            print(f"Interrupted after {done} of {self.steps} steps: the model can be used as it is.")
         except (TrainingDiverged, RuntimeError) as error:
             if isinstance(error, TrainingDiverged) or out_of_memory(error):
                 self.model.load_state_dict(self.start)
@@ -77,7 +84,7 @@ class Run:
         )
         if phase == 1 and not self.model.has_statistics and frozen_prefix(self.model):
             estimate_batch_norm(self.model, self.data.x)
-        pictures = count * self.history.batch_size
+        pictures = count * self.size
         feed = Feed(self.model, self.data.x, self.mirror, pictures)
         extra_feed = self.extra and Feed(self.model, self.extra.x, self.mirror, pictures)
         held_out_feed = self.held_out and Feed(self.model, self.held_out.x, False, LOOKS * len(self.held_out))
@@ -124,8 +131,7 @@ class Run:
         row = {"step": step, "phase": phase, "loss": loss, "accuracy": accuracy, "lr": rate}
         row["seconds"] = time.perf_counter() - self.began
         if held_out:
-            every = math.ceil(self.history.steps / LOOKS)
-            look = step % every == 0 or step == self.history.steps
+            look = step % math.ceil(self.steps / LOOKS) == 0 or step == self.steps
             row["validation_accuracy"] = self._look(step, held_out) if look else math.nan
         self.history.rows.append(row)
         self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.2f}", refresh=False)

@@ -41,6 +41,7 @@ class Strategy:
         phases: what follows `setup`, as (share of the steps, setup) pairs; the first setup has the rest.
         penalty: `penalty(model)`, a scalar tensor, is added to the loss of each step (L2-SP, EWC).
         extra_data: a split with labels of the same classes; each step sees a batch of it too (rehearsal).
+        stage, positions: where a new head reads the backbone, if not where the model has it; see `feature_extraction`.
     """
 
     setup: Setup
@@ -49,6 +50,8 @@ class Strategy:
     phases: Sequence[tuple[float, Setup]] = ()
     penalty: Callable[[Model], torch.Tensor] | None = None
     extra_data: Any = None
+    stage: str | None = None
+    positions: int = 1
 
     def __post_init__(self) -> None:
         shares = [share for share, _ in self.phases]
@@ -81,9 +84,14 @@ def from_scratch() -> Strategy:
     return _strategy("from_scratch", setup)
 
 
-def feature_extraction() -> Strategy:
-    """The backbone stays as it is, batch-norm statistics included; the new head learns from its features."""
-    return _strategy("feature_extraction", _head_alone)
+def feature_extraction(stage: str | None = None, positions: int = 1) -> Strategy:
+    """The backbone stays as it is, batch-norm statistics included; the new head learns from its features.
+
+    Args:
+        stage: the stage whose output the head reads; None means the last one.
+        positions: 1 averages over all positions; 4 keeps the means of a 4 x 4 grid, which tell where something is.
+    """
+    return _strategy("feature_extraction", _head_alone, stage=stage, positions=positions)
 
 
 def fine_tuning(update_statistics: bool = False) -> Strategy:
@@ -146,7 +154,8 @@ def _from_stage(first: int, name: str, update_statistics: bool = False, head_sca
 
 def _groups(model: Model, stages: list[str], name: str, head_scale: float = 1.0) -> list[dict]:
     _, _, share = DEFAULTS[name]
-    backbone = [p for stage in stages for p in model.stages[stage].parameters()]
+    read = model.names(stop=model.last)
+    backbone = [p for stage in stages if stage in read for p in model.stages[stage].parameters()]
     return [
         {"params": model.head.parameters(), "lr_scale": head_scale},
         {"params": backbone, "lr_scale": share},
@@ -183,12 +192,17 @@ def parameter_groups(model: Model, setup: Setup, lr: float, weight_decay: float)
     given = list(setup(model) or ())
     if given and not isinstance(given[0], dict):
         given = [{"params": given}]
-    groups = []
+    groups, own = [], {id(p) for p in model.parameters()}
     for group in given:
         rate = group.get("lr", lr * group.get("lr_scale", 1.0))
         decay = group.get("weight_decay", weight_decay)
         params = group["params"]
         params = [params] if isinstance(params, torch.Tensor) else list(params)
+        if any(id(p) not in own for p in params):
+            raise CourseError(
+                "The strategy gives parameters that are not this model's, so they would train and it would not.\n"
+                "Take them from the model that the function is handed: def strategy(model): return model.parameters()."
+            )
         for kind, decayed in ((True, decay), (False, 0.0)):
             chosen = [p for p in params if p.requires_grad and (p.ndim > 1) is kind]
             if chosen:

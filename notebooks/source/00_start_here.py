@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 00 · Start here: how many photographs do you need? · 20 min
+# # 00 · Start here: how many photographs do you need? · 32 min
 #
 # People say: *"with transfer learning you need 10 to 100 times fewer labels."* Is it so, and what could it mean
 # for your own pictures? In this lesson you see it measured, watch a race, and try a folder of yours.
@@ -65,7 +65,7 @@ task
 quiz("00-fewer")
 
 # %% [markdown]
-# ## How many times fewer? · 4 min
+# ## How many times fewer? · 7 min
 #
 # Both lines below have the same network, the same photographs and the same number of updates (training steps). **From
 # scratch** starts with random weights. **Transfer** keeps the pretrained backbone as it is and trains only a new head. Each point is the
@@ -83,7 +83,8 @@ no_transfer = load_results("transfer").query(
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 ends = task.train.x[[1, 16]] if task.name == "ants_bees" else None
-lesson00.figures.accuracy_against_examples(curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
+lesson00.figures.accuracy_against_examples(
+    curves, labels, fewer, ends, chance=83 / 153, controls=no_transfer)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -107,7 +108,8 @@ recall("00-fewer", "C" if fewer.examples < 10 else "B" if fewer.examples <= 40 e
 
 # %%
 sizes = sorted(curves.per_class.unique().tolist())
-widgets.slider(lambda n: lesson00.figures.accuracies_at(curves, n, labels), sizes, "photographs a class", start=10)
+widgets.slider(lambda n: lesson00.figures.accuracies_at(curves, n, labels),
+               sizes, "photographs a class", start=10)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -144,7 +146,7 @@ spot_check("lesson00")
 # more), so the choice makes transfer look less good, not better.
 # </details>
 #
-# ## The race · 1 min
+# ## The race · 2 min
 #
 # Now live, with ten photographs a class and 100 updates for each of three ways to train:
 #
@@ -159,7 +161,8 @@ finish = {}
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
     pretrained = strategy != "from_scratch"
     model = load_model("photonet", len(task.classes), pretrained=pretrained, seed=0)
-    history = fit(model, task, strategy, lr=lesson00.tuned_rate(strategy, steps=100), steps=100, batch_size=16, augment=False)
+    rate = lesson00.tuned_rate(strategy, steps=100)
+    history = fit(model, task, strategy, lr=rate, steps=100, batch_size=16, augment=False)
     finish[strategy] = {"loss in training": history.table.loss[-10:].mean(),
                         "accuracy in the test": evaluate(model, task.test).accuracy}
 pd.DataFrame(finish).T.round(2)
@@ -168,7 +171,7 @@ pd.DataFrame(finish).T.round(2)
 # All three have learned their twenty photographs: the loss is low. What counts is the other column, photographs that
 # they have never seen. A low training loss promises nothing. And this is one seed: it may lie far from the mean.
 #
-# ## How to read an interval · 1 min
+# ## How to read an interval · 2 min
 #
 # Who won, feature extraction or fine-tuning? Each dot below is one seed: both got the same twenty photographs, and the
 # next dot has another twenty. Grey dots are ties; how high a dot stands means nothing.
@@ -188,7 +191,7 @@ lesson00.figures.seeds_as_dots(race, "feature_extraction", "fine_tuning")
 # this way, about 95 of 100 intervals contain it. If it lies on one side of zero, we say who is better. If it includes
 # zero, we do not know yet, and we say that. In this course no claim stands on one run.
 #
-# ## Exercise: reading an interval · easy · 4 min
+# ## Exercise: reading an interval · easy · 8 min
 #
 # Each `differences` holds accuracies a − b, one number a seed. Write a function that answers `"a"`, `"b"` or
 # `"not known"`: who is better, as far as the 95 % interval of the mean can tell? `mean_interval(differences)` has
@@ -204,6 +207,7 @@ check("00-interval", who_is_better)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def who_is_better(differences):
     interval = mean_interval(differences)
     if interval.low > 0:
@@ -212,10 +216,10 @@ def who_is_better(differences):
         return "b"
     return "not known"
 
-check("00-interval", who_is_better)
+check("00-interval", who_is_better, solution=True)
 
 # %% [markdown]
-# ## Your folder · 2 min
+# ## Your folder · 5 min
 #
 # Put the path of a folder here, with a folder of pictures for each class (`photos/cat/…`, `photos/dog/…`), or leave
 # it empty to go on with all ants and bees. Your pictures stay on this machine.
@@ -248,7 +252,8 @@ folds = StratifiedKFold(5, shuffle=True, random_state=0)
 chances = cross_val_predict(head, features, mine.train.y, cv=folds, method="predict_proba")
 right = int((chances.argmax(1) == mine.train.y).sum())
 low, high = binomtest(right, len(mine.train)).proportion_ci(method="wilson")
-print(f"{len(mine.train)} pictures. Of new ones of this kind, expect {low:.2f} to {high:.2f} to be right.")
+print(f"{len(mine.train)} pictures. Of new ones of this kind, "
+      f"expect {low:.2f} to {high:.2f} to be right.")
 
 # %% [markdown]
 # That range is for pictures taken like these. New cameras, places or seasons can do worse.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 46 min
+# # 01 · Layer hierarchies, the lab: a menu · 90 min
 #
 # Six ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each section stands on its own:
 # run the next cell, then go where you like.
@@ -16,7 +16,7 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
-# ## What excites a channel · 3 min
+# ## What excites a channel · 5 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?
@@ -46,7 +46,9 @@ fields = lesson01.dissection.fields(model)
 middles = task.train.x[:64, :, 32:96, 32:96]
 
 def draw(channel):
-    rows = {stage: (field, lesson01.dissection.effective_field(model, middles, stage, channel), patches[stage][channel])
+    rows = {stage: (field,
+                    lesson01.dissection.effective_field(model, middles, stage, channel),
+                    patches[stage][channel])
             for stage, field in fields.items()}
     return lesson01.figures.exciting_patches(rows, channel)
 
@@ -76,7 +78,7 @@ widgets.slider(draw, CHANNELS, "channel")
 # statistics: random channels have their favourites too. In which row do the seven stop having something in common?
 
 # %% [markdown]
-# ## Exercise: how far does a unit see? · medium · 10 min
+# ## Exercise: how far does a unit see? · medium · 20 min
 #
 # Where do the 7, 15, 27, 51 and 99 pixels come from? Write a function that works it out. `layers` is a list of
 # pairs `(kernel, stride)`, the layer next to the picture first. The answer is the side of the field in pixels.
@@ -92,6 +94,7 @@ check("01-field", receptive_field)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def receptive_field(layers):
     size, step = 1, 1
     for kernel, stride in layers:
@@ -99,10 +102,10 @@ def receptive_field(layers):
         step *= stride
     return size
 
-check("01-field", receptive_field)
+check("01-field", receptive_field, solution=True)
 
 # %% [markdown]
-# ## Dreaming · 2 min
+# ## Dreaming · 3 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
 # noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training,
@@ -119,8 +122,10 @@ from course_utils.lessons import lesson01
 
 task = load_task("ants_bees", fallback="textures")
 trained, untrained = load_model("photonet"), load_model("photonet", pretrained=False)
-extract(untrained, task.train.x)  # an untrained network gets its batch-norm statistics from these pictures
-dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4)) for stage in model.stages} for model in (trained, untrained)]
+# An untrained network gets its batch-norm statistics from these pictures.
+extract(untrained, task.train.x)
+dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4))
+           for stage in model.stages} for model in (trained, untrained)]
 lesson01.figures.dreams(*dreams)
 
 # %% [markdown]
@@ -139,7 +144,7 @@ lesson01.figures.dreams(*dreams)
 # no photograph may ever look so.
 
 # %% [markdown]
-# ## CKA: do two networks see the same? · 2 min
+# ## CKA: do two networks see the same? · 4 min
 #
 # Train a network twice from different random weights. Feature 7 of the one has nothing to do with feature 7 of the
 # other, so the features themselves cannot be compared. But we can compare *which pictures look alike* to each. **CKA**
@@ -157,7 +162,8 @@ from course_utils import cka
 model, pictures = load_model("photonet"), load_task("letters").test.x[::2]
 third, fourth = extract(model, pictures, "layer3"), extract(model, pictures, "layer4")
 other_order = np.random.default_rng(0).permutation(len(pictures))
-print(f"layer3 and layer4: {cka(third, fourth):.2f}, in another order: {cka(third, fourth[other_order]):.2f}")
+print(f"layer3 and layer4: {cka(third, fourth):.2f}, "
+      f"in another order: {cka(third, fourth[other_order]):.2f}")
 
 # %% [markdown]
 # Before you believe such a number, ask what it is for features that have *nothing* in common. We draw two sets of 256
@@ -183,7 +189,7 @@ pd.DataFrame(floor).round(3)
 # once.
 
 # %% [markdown]
-# ## Exercise: how alike are two sets of features? · medium · 12 min
+# ## Exercise: how alike are two sets of features? · medium · 24 min
 #
 # Write the plain form yourself. `a` is N x D1 and `b` is N x D2: features of the same N pictures.
 #
@@ -205,13 +211,14 @@ check("01-cka", linear_cka)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def linear_cka(a, b):
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     shared = np.linalg.norm(a.T @ b) ** 2
     return shared / (np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b))
 
 
-check("01-cka", linear_cka)
+check("01-cka", linear_cka, solution=True)
 
 # %% [markdown]
 # <details><summary>What debiasing adds</summary>
@@ -227,7 +234,7 @@ check("01-cka", linear_cka)
 # </details>
 
 # %% [markdown]
-# ## CKA: three comparisons, stage by stage · 3 min
+# ## CKA: three comparisons, stage by stage · 7 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with
 # seeds 0 and 1, see the same? And what does fine-tuning change? The pictures for comparing are 1,000 test letters, in
@@ -241,7 +248,8 @@ from course_utils import cka
 letters = load_task("letters", per_class=200)
 pictures = letters.test.x[np.random.default_rng(0).permutation(len(letters.test))[:1000]]
 networks = {}
-runs = {"seed 0": ("from_scratch", 0), "seed 1": ("from_scratch", 1), "after": ("fine_tuning", 0)}
+runs = {"seed 0": ("from_scratch", 0), "seed 1": ("from_scratch", 1),
+        "after": ("fine_tuning", 0)}
 for name, (strategy, seed) in runs.items():
     model = load_model("photonet", 26, pretrained=strategy != "from_scratch", seed=seed)
     fit(model, letters, strategy, lr=3e-3, steps=100, seed=seed, progress=False)
@@ -253,14 +261,17 @@ from course_utils.lessons import lesson01
 
 def stage_by_stage(a, b, names):
     rows, columns = extract(a, pictures, "all"), extract(b, pictures, "all")
-    table = pd.DataFrame({there: {here: cka(rows[here], columns[there]) for here in rows} for there in columns})
+    table = pd.DataFrame({there: {here: cka(rows[here], columns[there]) for here in rows}
+                          for there in columns})
     return table.rename_axis(index=names[0], columns=names[1])
 
 photonet = load_model("photonet")
 maps = {
     "PhotoNet with itself": stage_by_stage(photonet, photonet, ("PhotoNet", "PhotoNet")),
-    "Two seeds, from scratch": stage_by_stage(networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
-    "Before and after fine-tuning": stage_by_stage(photonet, networks["after"], ("before", "after")),
+    "Two seeds, from scratch": stage_by_stage(
+        networks["seed 0"], networks["seed 1"], ("seed 0", "seed 1")),
+    "Before and after fine-tuning": stage_by_stage(
+        photonet, networks["after"], ("before", "after")),
 }
 lesson01.figures.similarity_maps(maps)
 
@@ -284,10 +295,13 @@ lesson01.figures.similarity_maps(maps)
 # %%
 untrained = [load_model("photonet", 26, pretrained=False, seed=seed) for seed in (0, 1)]
 for model in untrained:
-    extract(model, letters.train.x[:1000])  # sets its batch-norm statistics, from training pictures
+    # This sets its batch-norm statistics, from training pictures.
+    extract(model, letters.train.x[:1000])
 control = stage_by_stage(*untrained, ("seed 0", "seed 1"))
-pairs = {"trained, two seeds": maps["Two seeds, from scratch"], "untrained, two seeds": control}
-pd.DataFrame({name: np.diag(table) for name, table in pairs.items()}, control.index.rename("stage")).T.round(2)
+pairs = {"trained, two seeds": maps["Two seeds, from scratch"],
+         "untrained, two seeds": control}
+diagonals = {name: np.diag(table) for name, table in pairs.items()}
+pd.DataFrame(diagonals, control.index.rename("stage")).T.round(2)
 
 # %% [markdown]
 # The untrained pair agrees as well at the stem, a little better at the end and far better in the middle. Nothing was
@@ -299,7 +313,7 @@ pd.DataFrame({name: np.diag(table) for name, table in pairs.items()}, control.in
 # and give an interval.
 
 # %% [markdown]
-# ## Forward hooks, and the leak · 3 min
+# ## Forward hooks, and the leak · 7 min
 #
 # `extract` gives what a stage gives. What if you want a layer *inside* a stage, or your network has no `extract`? For
 # that PyTorch has **forward hooks**: a function that you hang on a layer. It is called after each pass through the
@@ -353,7 +367,8 @@ with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model.run(batch, stop="layer3")  # nobody keeps what it returns
         if step in (1, 5, 10, 20):
             in_list = sum(output.nbytes for output in caught)
-            rows.append({"passes": step, "tensors in the list": len(caught), "their MB": in_list / 1e6,
+            rows.append({"passes": step, "tensors in the list": len(caught),
+                         "their MB": in_list / 1e6,
                          "MB kept behind them": sum(saved.values()) / 1e6})
 pd.DataFrame(rows).round(1)
 
@@ -377,7 +392,7 @@ print(f"caught since the hook is gone: {len(caught)}")
 # under `torch.no_grad()` when you only look.
 
 # %% [markdown]
-# ## Exercise: look inside and leave no trace · easy · 8 min
+# ## Exercise: look inside and leave no trace · easy · 16 min
 #
 # Write a function that runs `network` on `batch` and returns **two things**: what the layer called `name` gives, and
 # how many hooks are on that layer when you are done, `len(layer._forward_hooks)`. Somebody else may have hung a hook
@@ -392,9 +407,11 @@ check("01-hook", output_of)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def output_of(network, name, batch):
     layer, caught = network.get_submodule(name), []
-    handle = layer.register_forward_hook(lambda layer, inputs, output: caught.append(output))
+    handle = layer.register_forward_hook(
+        lambda layer, inputs, output: caught.append(output))
     try:
         network(batch)
     finally:  # also when the network stops with an error
@@ -402,7 +419,7 @@ def output_of(network, name, batch):
     return caught[0], len(layer._forward_hooks)
 
 
-check("01-hook", output_of)
+check("01-hook", output_of, solution=True)
 
 # %% [markdown]
 # A handle is a context manager too: `with layer.register_forward_hook(catch):` removes the hook at the end of the
@@ -410,7 +427,7 @@ check("01-hook", output_of)
 # `create_feature_extractor`.
 
 # %% [markdown]
-# ## The classic: borrowed stages · 2 min
+# ## The classic: borrowed stages · 3 min
 #
 # In 2014 Yosinski and others cut a data set into two halves of its classes, **A** and **B**, and trained a network on
 # each. Then they built new networks for B: the first *n* stages borrowed, the rest from random weights. **AnB**

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 25 min
+# # 01 · Layer hierarchies: a dissection · 47 min
 #
 # People say: *"early layers are universal, late layers are specific to the task."* If so, one could choose where to
 # cut a network before anything is trained. In this lesson you open a network, look into each stage and measure what it
@@ -7,10 +7,10 @@
 #
 # <details><summary>For teachers</summary>
 #
-# Route for 90 minutes: the core (30), then the lab's "What excites a channel" (15) and "Dreaming" where there is time.
-# Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a hurry, skip "A mistake that
-# nobody notices". The mistake to expect: reading the best stage off the test accuracies, and then quoting that
-# accuracy.
+# Route for 90 minutes: the core (50), then the lab's "What excites a channel" with its exercise (25) and "Dreaming"
+# where there is time. Collect the votes for the prediction by hand. Let pupils sort the five panels aloud. In a
+# hurry, skip "A mistake that nobody notices". The mistake to expect: reading the best stage off the test accuracies,
+# and then quoting that accuracy.
 # </details>
 
 # %%
@@ -20,10 +20,11 @@ from course_utils import (
 
 # %%
 TASK = "digits"  # or the path of a folder of pictures, with a folder for each class
-PHOTOGRAPH = 16  # a number picks one of the course's; or the path of one of yours, as "mine.jpg"
+# A number picks one of the course's photographs; or write the path of one of yours.
+PHOTOGRAPH = 16  # or "mine.jpg"
 
 # %% [markdown]
-# ## A network is a chain · 1 min
+# ## A network is a chain · 2 min
 #
 # PhotoNet has five **stages**. Each takes the maps of the one before and makes new ones: more **channels**, fewer
 # places. A channel is one map, a number for each place: how strongly something was found there. The number is called
@@ -59,8 +60,10 @@ lesson01.figures.filters(model.stages["stem"][0].weight, twin.stages["stem"][0].
 # %%
 
 photograph = lesson01.views.photograph_of(PHOTOGRAPH)
-maps = {stage: extract(model, photograph[None], stage, pooled=False)[0] for stage in model.stages}
-widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stage], stage), model.stages, "stage")
+maps = {stage: extract(model, photograph[None], stage, pooled=False)[0]
+        for stage in model.stages}
+widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stage], stage),
+               model.stages, "stage")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -72,7 +75,7 @@ widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stag
 # Early maps still look like the photograph. Late ones say little about where. Whether they say *what*, a map cannot
 # show.
 #
-# ## Exercise: sort the stages · easy · 4 min
+# ## Exercise: sort the stages · easy · 8 min
 #
 # Five panels show another picture as the five stages see it, each the mean over its channels. Which order is it from
 # stem to layer4? And which clue did you use: **1** the colours, **2** the grain (how large the squares are, how sharp
@@ -94,12 +97,13 @@ answer = ...  # your code, such as ("ABCDE", 1)
 check("01-order", answer)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 answer = ("BDAEC", 2)
 
-check("01-order", answer)
+check("01-order", answer, solution=True)
 
 # %% [markdown]
-# ## What does a stage know? · 1 min
+# ## What does a stage know? · 2 min
 #
 # Looking is not measuring. A **probe** is: take a stage's **features** (its maps, each averaged over all places) and
 # train the simplest classifier on them, a linear one. What the probe gets right is in the features; it has nothing
@@ -110,13 +114,14 @@ check("01-order", answer)
 # examples of each class, over ten seeds. The untrained twin is probed too: it is the control.
 #
 # The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not
-# the test pictures either. Whoever chooses on the test pictures fools themselves.
+# the test pictures either. Whoever chooses on the test pictures fools themselves. The star is filled if the stage is
+# clearly ahead of every other one, and hollow if a second may be as good.
 
 # %%
 quiz("01-star")
 
 # %% [markdown]
-# ## Does the star slide? · 4 min
+# ## Does the star slide? · 8 min
 #
 # How far is a task from the source? Not by opinion: the **distance** compares PhotoNet's last features of 150
 # pictures of the task with those of 150 photographs of the source. It has no unit. Two draws of the source itself
@@ -129,55 +134,62 @@ distance.sort_values().round(1).to_frame().T
 # %%
 names = {"ants_bees": "ants and bees", "letters": "letters", "digits": "digits"}
 titles = {task: f"{name} · distance {distance[task]:.1f}" for task, name in names.items()}
-pictures = {"ants_bees": photograph} | {task: load_task(task, per_class=1).train.x[4] for task in ("letters", "digits")}
+pictures = {"ants_bees": photograph}
+for name in ("letters", "digits"):
+    pictures[name] = load_task(name, per_class=1).train.x[4]
 seen = {task: lesson01.views.as_seen(model, pictures[task]) for task in names}
 runs = load_results("probes")
 whole = runs[runs.dimensions == 0]
 
 # %%
 chance = {"ants_bees": 83 / 153, "letters": 1 / 26, "digits": 0.1}
-lesson01.figures.best_stages(whole[whole.network == "pretrained"], titles, whole[whole.network == "untrained"], seen, chance)
+pretrained, untrained = (whole[whole.network == n] for n in ("pretrained", "untrained"))
+lesson01.figures.best_stages(pretrained, titles, untrained, seen, chance)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
 # Three panels, ants and bees, letters and digits, with the stages from left to right and a line for 1, 5, 20 and 80
 # examples of each class. For letters and digits every line rises to layer3, where its star is, and falls a little
 # at layer4. For ants and bees with 20 of each the line rises to the end and the star is on layer4; with fewer the
-# lines are nearly flat, and with one the star is hollow: no stage stands out. The untrained twin is a grey line that
-# rises by .04 at most and falls on letters. Above, one
-# picture of each task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
+# lines are nearly flat. A star is filled where its stage is clearly ahead of every other one: for letters with 5, 20
+# and 80 of each, for digits with 80, for ants and bees with 5. The others are hollow, so a second stage may be as
+# good. The untrained twin is a grey line that rises by .04 at most and falls on letters. Above, one picture of each
+# task as each stage sees it, with ever fewer and larger squares. Dotted lines show chance.
 # </details>
 
 # %%
 digits = whole.query("task == 'digits' and network == 'pretrained'")
-apart = digits.pivot_table(index="per_class", columns="stage", values="apart")[list(model.stages)].to_numpy()
-first, last = apart[[0, -1]].argmax(axis=1)  # the best stage with 1 example and with 80
+held_out = digits.pivot_table(index="per_class", columns="stage", values="apart")
+best = held_out[list(model.stages)].to_numpy().argmax(axis=1)
+first, last = best[[0, -1]]  # the best stage with 1 example and with 80
 recall("01-star", "A" if last > first else "B" if last == first else "C")
 
 # %% [markdown]
 # We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the
 # most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What
-# moves it is the *task*.
+# moves it is the *task*. Mind the hollow stars: with few digits, or with twenty ants and bees, a second stage may be
+# as good.
 #
 # Our primary claim, written down before the runs, was about one digit of each class:
 
 # %%
-pretrained = whole[whole.network == "pretrained"]
+one_digit = pretrained.query("task == 'digits' and per_class == 1")
 claim("With one digit of each class, layer3 leads layer4 by {effect}.",
-      paired_difference(pretrained.query("task == 'digits' and per_class == 1"), "layer3", "layer4", on="stage"),
-      expect="leans")
+      paired_difference(one_digit, "layer3", "layer4", on="stage"), expect="leans")
 
 # %% [markdown]
 # So on digits we do not know. Letters are plain, and so are ants and bees, the other way round. These two we picked
 # after seeing the figure, so they are **exploratory**: a reason to measure again, not a proof.
 
 # %%
+twenty_letters = pretrained.query("task == 'letters' and per_class == 20")
 claim("With twenty letters of each class, layer3 leads layer4 by {effect}.",
-      paired_difference(pretrained.query("task == 'letters' and per_class == 20"), "layer3", "layer4", on="stage"))
+      paired_difference(twenty_letters, "layer3", "layer4", on="stage"))
 
 # %%
+twenty_insects = pretrained.query("task == 'ants_bees' and per_class == 20")
 claim("With twenty ants and bees of each class, layer4 leads layer3 by {effect}.",
-      paired_difference(pretrained.query("task == 'ants_bees' and per_class == 20"), "layer4", "layer3", on="stage"))
+      paired_difference(twenty_insects, "layer4", "layer3", on="stage"))
 
 # %% [markdown]
 # Is it only that layer4 has 256 features and layer3 has 128? More features are harder to learn from with few examples.
@@ -186,13 +198,14 @@ claim("With twenty ants and bees of each class, layer4 leads layer3 by {effect}.
 
 # %%
 cut = runs.query("dimensions == 32 and network == 'pretrained' and per_class in [1, 20]")
-cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")[list(model.stages)].round(2)
+table = cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")
+table[list(model.stages)].round(2)
 
 # %% [markdown]
 # For letters layer3 stays ahead. On one digit even the lean is gone, but the cut itself costs so much (.57 becomes
 # .41) that this does not tell us why.
 #
-# ## And the early layers? · 1 min
+# ## And the early layers? · 2 min
 #
 # "Universal" should mean: good for every task. In the figure, the trained stem begins where the untrained twin
 # begins. What do trained weights add at each stage, with 20 of each?
@@ -200,7 +213,8 @@ cut.pivot_table(index=["task", "per_class"], columns="stage", values="accuracy")
 # %%
 at_20 = whole[whole.per_class == 20]
 for task, rows in at_20[at_20.stage == "stem"].groupby("task"):
-    print(f"stem, {task:9} {paired_difference(rows, 'pretrained', 'untrained', on='network')}")
+    gain = paired_difference(rows, "pretrained", "untrained", on="network")
+    print(f"stem, {task:9} {gain}")
 means = at_20.pivot_table(index="task", columns=["network", "stage"], values="accuracy")
 (means["pretrained"] - means["untrained"])[list(model.stages)].round(2)
 
@@ -215,7 +229,7 @@ means = at_20.pivot_table(index="task", columns=["network", "stage"], values="ac
 spot_check("probes")
 
 # %% [markdown]
-# ## Exercise: probe it yourself · medium · 8 min
+# ## Exercise: probe it yourself · medium · 16 min
 #
 # `train` and `test` are dictionaries, stage -> features (N x D). Write the function that gives a dictionary, stage ->
 # accuracy on the test features, for every stage in `train`. **Standardise** each feature first (mean 0, spread 1), so
@@ -233,6 +247,7 @@ check("01-probe", probe_stages)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def probe_stages(train, y, test, y_test):
     accuracy = {}
     for stage in train:
@@ -241,7 +256,7 @@ def probe_stages(train, y, test, y_test):
         accuracy[stage] = head.score(scaler.transform(test[stage]), y_test)
     return accuracy
 
-check("01-probe", probe_stages)
+check("01-probe", probe_stages, solution=True)
 
 # %% [markdown]
 # Now on `TASK`, with five of each class. If it is a folder of yours, this dissects the network on your own pictures.
@@ -250,12 +265,14 @@ check("01-probe", probe_stages)
 import os
 from course_utils.features import probe
 
-task = task_from_folder(TASK, per_class=5) if os.path.isdir(TASK) else load_task(TASK, per_class=5)
+load = task_from_folder if os.path.isdir(TASK) else load_task
+task = load(TASK, per_class=5)
 train, test = extract(model, task.train.x, "all"), extract(model, task.test.x, "all")
-{stage: round(probe(train[stage], task.train.y).score(test[stage], task.test.y), 2) for stage in train}
+{stage: round(probe(train[stage], task.train.y).score(test[stage], task.test.y), 2)
+ for stage in train}
 
 # %% [markdown]
-# ## A mistake that nobody notices · 2 min
+# ## A mistake that nobody notices · 4 min
 #
 # Let us **break it**: features in training mode. In `train()`, batch norm uses the mean and spread of the batch in
 # hand, so the features of a picture depend on its neighbours. Here they come in batches of ten.
@@ -267,7 +284,8 @@ import torch
 def features_in(mode, x):
     getattr(model, mode)()
     with torch.no_grad():
-        rows = [model.pool(model.run(model.prepare(part))) for part in model.encode(x).split(10)]
+        rows = [model.pool(model.run(model.prepare(part)))
+                for part in model.encode(x).split(10)]
     model.eval()
     return torch.cat(rows).float().numpy()
 
@@ -284,8 +302,10 @@ by_class = some[np.argsort(task.test.y[some], kind="stable")]
 for mode in ("eval", "train"):
     head = probe(features_in(mode, task.train.x[mixed]), task.train.y[mixed])
     for name, order in (("mixed", some), ("sorted", by_class)):
-        print(f"{mode:5} {name:6} {head.score(features_in(mode, task.test.x[order]), task.test.y[order]):.2f}")
-print("the network is as it was:", all(tensor.equal(saved[name]) for name, tensor in model.state_dict().items()))
+        accuracy = head.score(features_in(mode, task.test.x[order]), task.test.y[order])
+        print(f"{mode:5} {name:6} {accuracy:.2f}")
+same = [tensor.equal(saved[name]) for name, tensor in model.state_dict().items()]
+print("the network is as it was:", all(same))
 restored = model.load_state_dict(saved)
 
 # %% [markdown]

@@ -1,12 +1,12 @@
 # %% [markdown]
-# # 02 · Feature extraction: a recipe · 32 min
+# # 02 · Feature extraction: a recipe · 65 min
 #
 # People say: *"below 500 examples a class, freeze the backbone"*, and *"extracting features is about twice as fast as
 # fine-tuning."* In this lesson you cook it step by step, check that frozen is frozen, and see when freezing pays.
 #
 # <details><summary>For teachers</summary>
 #
-# Route for 90 minutes: the core (35), then the lab's "Costs" and "A real leak". Collect the votes for the prediction
+# Route for 90 minutes: the core (65), then the lab's "Costs" and "A real leak". Collect the votes for the prediction
 # by hand. Let pupils guess the three percentages of the first figure before it is shown. In a hurry, skip the exercise
 # on duplicates. The mistake to expect: `backbone.eval()` once, before a loop that calls `train()`.
 # </details>
@@ -26,7 +26,7 @@ else:
 task
 
 # %% [markdown]
-# ## It already knows · 2 min
+# ## It already knows · 5 min
 #
 # Nothing is trained yet. Take a test photograph and look for the five training photographs most like it. What "like"
 # means is up to the **features**: the raw pixels, the 256 numbers of an untrained network, or those of a network that
@@ -41,10 +41,12 @@ nearest = {}
 for way, model in ways.items():
     train, test = ([extract(model, part.x) if model else part.x.reshape(len(part), -1) / 255
                     for part in (task.train, task.test)])
-    nearest[way] = NearestNeighbors(n_neighbors=5).fit(train).kneighbors(test, return_distance=False)
+    neighbours = NearestNeighbors(n_neighbors=5).fit(train)
+    nearest[way] = neighbours.kneighbors(test, return_distance=False)
 right = {way: task.train.y[found] == task.test.y[:, None] for way, found in nearest.items()}
 for way, hits in right.items():
-    print(way, {name: f"{hits[task.test.y == k].mean():.0%}" for k, name in enumerate(task.classes)})
+    print(way, {name: f"{hits[task.test.y == k].mean():.0%}"
+                for k, name in enumerate(task.classes)})
 
 # %% [markdown]
 # Which photograph should we show? Not the prettiest: of those whose rows show the order of the averages, one that is
@@ -54,7 +56,8 @@ for way, hits in right.items():
 import numpy as np
 from course_utils.lessons import lesson02
 
-counts = np.stack([hits.sum(axis=1) for hits in right.values()], axis=1)  # of five, a column a row of the figure
+# How many of the five are right: a column for each row of the figure.
+counts = np.stack([hits.sum(axis=1) for hits in right.values()], axis=1)
 distance = abs(counts - counts.mean(axis=0)).sum(axis=1)
 distance[~(np.diff(counts) > 0).all(axis=1)] = np.inf
 typical = int(np.flatnonzero(distance == distance.min())[-1])
@@ -66,7 +69,8 @@ def show(n):
             for way, found in nearest.items()}
     return lesson02.figures.neighbours(task.test.x[n], names[task.test.y[n]], rows, chance)
 
-widgets.slider(show, [typical, *range(0, len(task.test), len(task.test) // 12)], "test photograph")
+others = range(0, len(task.test), len(task.test) // 12)
+widgets.slider(show, [typical, *others], "test photograph")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -87,7 +91,7 @@ widgets.slider(show, [typical, *range(0, len(task.test), len(task.test) // 12)],
 quiz("02-freeze")
 
 # %% [markdown]
-# ## The recipe · 1 min
+# ## The recipe · 4 min
 #
 # Six steps, in plain PyTorch. **One: choose a model.** It comes with its own way to prepare pictures; never mix it
 # with another's. **Two: remove the head**, which names the source's 199 things. **Three: freeze** what is left.
@@ -139,7 +143,7 @@ print(f"right: {accuracy(head, task):.2f}")
 # %% [markdown]
 # That is all of it. One run, though; the intervals come below.
 #
-# ## The frozen network that moves · 1 min
+# ## The frozen network that moves · 2 min
 #
 # Now **break it**. The backbone is frozen, so it can serve a second task: digits. A new head, the same loop. Only
 # this time we call `train()` first, as every training loop does.
@@ -150,8 +154,10 @@ second = nn.Linear(256, 10)
 before, statistics = accuracy(head, task), backbone[0][1].running_mean.clone()
 backbone.train()
 train_head(second, digits)
-print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} and now has {accuracy(head, task):.2f}")
-print("did the backbone's parameters learn?", any(p.requires_grad for p in backbone.parameters()))
+print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} "
+      f"and now has {accuracy(head, task):.2f}")
+print("did the backbone's parameters learn?",
+      any(p.requires_grad for p in backbone.parameters()))
 print("are its statistics as they were?", statistics.equal(backbone[0][1].running_mean))
 
 
@@ -161,7 +167,7 @@ print("are its statistics as they were?", statistics.equal(backbone[0][1].runnin
 # **buffers**, not parameters, so `requires_grad` does not hold them. In `eval()` mode batch norm *uses*
 # what is stored: the network now looks at ants as if the world were made of digits.
 #
-# ## Exercise: freeze, honestly · medium · 10 min
+# ## Exercise: freeze, honestly · medium · 20 min
 #
 # Write `freeze(network)`: afterwards no parameter trains, no statistic moves and every layer answers as in `eval()`,
 # even when someone calls `network.train()`. `network.modules()` gives all layers, those inside others too. A **hook**
@@ -176,6 +182,7 @@ check("02-freeze", freeze)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def freeze(network):
     network.requires_grad_(False)
 
@@ -185,7 +192,7 @@ def freeze(network):
     for layer in network.modules():
         layer.register_forward_pre_hook(stay)
 
-check("02-freeze", freeze)
+check("02-freeze", freeze, solution=True)
 
 # %% [markdown]
 # The package has this `freeze`, and `assert_frozen`, which compares every parameter and buffer bit by bit. The same
@@ -195,7 +202,8 @@ check("02-freeze", freeze)
 from course_utils.training.freezing import assert_frozen, freeze
 
 model = load_model("photonet")
-backbone = freeze(nn.Sequential(*model.stages.values(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+backbone = nn.Sequential(*model.stages.values(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+freeze(backbone)
 head, second = nn.Linear(256, len(task.classes)), nn.Linear(256, 10)
 with assert_frozen(backbone):
     backbone.train()
@@ -203,14 +211,15 @@ with assert_frozen(backbone):
     before = accuracy(head, task)
     backbone.train()
     train_head(second, digits)
-print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} and now has {accuracy(head, task):.2f}")
+print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} "
+      f"and now has {accuracy(head, task):.2f}")
 
 # %% [markdown]
 # The first head keeps what it had, and the digits do even better. From here on, `fit(model, task,
 # "feature_extraction")` does all six steps, and because a frozen backbone always gives the same features, it computes
 # them only once.
 #
-# ## How good, with how many? · 2 min
+# ## How good, with how many? · 5 min
 #
 # One run proves nothing, so here are stored ones: four tasks, four numbers of examples of each class, ten seeds. A row
 # is a run. Nothing about them was chosen on test pictures.
@@ -219,7 +228,8 @@ print(f"digits {accuracy(second, digits):.2f}; the first head had {before:.2f} a
 import pandas as pd
 
 grid, heads = load_results("transfer"), load_results("heads")
-strategies = {"pretrained": "feature_extraction", "untrained": "untrained_frozen", "pixels": "raw_pixels"}
+strategies = {"pretrained": "feature_extraction", "untrained": "untrained_frozen",
+              "pixels": "raw_pixels"}
 heads["strategy"] = heads.features.map(strategies)
 runs = pd.concat([heads, grid.query("steps == 400")])
 controls = heads[heads.features != "pretrained"]
@@ -233,9 +243,11 @@ runs[["task", "strategy", "per_class", "seed", "accuracy"]].iloc[[0, -1]]
 #   untrained network, or always naming the largest class.
 
 # %%
-titles = {"ants_bees": "ants and bees", "faces": "faces", "letters": "letters", "digits": "digits"}
+titles = {"ants_bees": "ants and bees", "faces": "faces",
+          "letters": "letters", "digits": "digits"}
 chance = {"ants_bees": 83 / 153, "faces": 0.5, "letters": 1 / 26, "digits": 0.1}
-plots.accuracy_by_task(runs, titles, {"feature_extraction": "frozen", "from_scratch": "from scratch"}, controls, chance)
+arms = {"feature_extraction": "frozen", "from_scratch": "from scratch"}
+plots.accuracy_by_task(runs, titles, arms, controls, chance)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -257,19 +269,20 @@ plots.accuracy_by_task(runs, titles, {"feature_extraction": "frozen", "from_scra
 at_2 = grid.query("per_class == 2 and stage == 'layer4'").query(
     "strategy == 'feature_extraction' or (strategy == 'from_scratch' and steps == 400)")
 mean_of_four = at_2.groupby(["strategy", "seed"], as_index=False).accuracy.mean()
-claim("With two examples of each class, mean of four tasks, feature extraction leads training from scratch by "
-      "{effect}.",
+claim("With two examples of each class, mean of four tasks, "
+      "feature extraction leads training from scratch by {effect}.",
       paired_difference(mean_of_four, "feature_extraction", "from_scratch"))
 
 # %% [markdown]
-# ## Freeze, or fine-tune? · 3 min
+# ## Freeze, or fine-tune? · 5 min
 #
 # **Fine-tuning** lets the backbone learn as well, here with 400 updates. The rule says: not below 500 examples of each
 # class. This is the difference in accuracy, seed by seed, on the same pictures.
 
 # %%
 sides = ("fine-tuning better", "freezing better")
-plots.differences_by_task(runs, "fine_tuning", "feature_extraction", titles, sides, mark=500)
+plots.differences_by_task(
+    runs, "fine_tuning", "feature_extraction", titles, sides, mark=500)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -294,16 +307,20 @@ recall("02-freeze", "C" if gap >= 0.05 else "A" if gap <= -0.05 else "B")
 
 # %%
 short = pd.concat([heads, grid.query("strategy == 'fine_tuning' and steps == 100")])
-claim("With ten letters of each class, 100 updates of fine-tuning lead freezing by {effect}.",
-      paired_difference(short.query("task == 'letters' and per_class == 10"), "fine_tuning", "feature_extraction"))
+at_10 = short.query("task == 'letters' and per_class == 10")
+claim("With ten letters of each class, "
+      "100 updates of fine-tuning lead freezing by {effect}.",
+      paired_difference(at_10, "fine_tuning", "feature_extraction"))
 
 # %% [markdown]
 # Does the number of updates matter? With 1,000 letters of each class it decides who wins. This one we picked after
 # seeing it:
 
 # %%
-claim("With 1,000 letters of each class, freezing leads 100 updates of fine-tuning by {effect}.",
-      paired_difference(short.query("task == 'letters' and per_class == 1000"), "feature_extraction", "fine_tuning"))
+at_1000 = short.query("task == 'letters' and per_class == 1000")
+claim("With 1,000 letters of each class, "
+      "freezing leads 100 updates of fine-tuning by {effect}.",
+      paired_difference(at_1000, "feature_extraction", "fine_tuning"))
 
 # %% [markdown]
 # 100 updates of 16 pictures see 1,600 of the 26,000 letters; the fit on frozen features sees them all. With 400
@@ -316,7 +333,7 @@ claim("With 1,000 letters of each class, freezing leads 100 updates of fine-tuni
 spot_check("heads")
 
 # %% [markdown]
-# ## What does a step cost? · 1 min
+# ## What does a step cost? · 3 min
 #
 # Three ways to get from 16 pictures to gradients: fine-tuning goes forward and backward through everything; the frozen
 # loop goes forward only; with **cached** features the backbone rests.
@@ -334,12 +351,15 @@ def milliseconds(update, times=8):
 x, y = model.prepare(torch.tensor(task.train.x[:16])), torch.tensor(task.train.y[:16])
 tuned = load_model("photonet", len(task.classes))
 cached = backbone(x)
-costs = {"fine-tuning": milliseconds(lambda: cross_entropy(tuned.head(tuned.pool(tuned.run(x))), y).backward()),
-         "frozen": milliseconds(lambda: cross_entropy(head(backbone(x)), y).backward()),
-         "cached": milliseconds(lambda: cross_entropy(head(cached), y).backward())}
+costs = {
+    "fine-tuning": milliseconds(
+        lambda: cross_entropy(tuned.head(tuned.pool(tuned.run(x))), y).backward()),
+    "frozen": milliseconds(lambda: cross_entropy(head(backbone(x)), y).backward()),
+    "cached": milliseconds(lambda: cross_entropy(head(cached), y).backward()),
+}
 print("  ".join(f"{way} {cost:.2f} ms" for way, cost in costs.items()))
-print(f"frozen is {costs['fine-tuning'] / costs['frozen']:.1f} times as fast as fine-tuning, cached "
-      f"{costs['fine-tuning'] / costs['cached']:.0f} times")
+print(f"frozen is {costs['fine-tuning'] / costs['frozen']:.1f} times "
+      f"as fast as fine-tuning, cached {costs['fine-tuning'] / costs['cached']:.0f} times")
 
 
 # %% [markdown]
@@ -347,7 +367,7 @@ print(f"frozen is {costs['fine-tuning'] / costs['frozen']:.1f} times as fast as 
 # is for: 25 epochs cost one pass through the backbone. In our benchmark they take less than a tenth of the frozen
 # loop's time, with the same accuracy. (The lab takes these costs apart, and says where "twice" may come from.)
 #
-# ## Exercise: the same picture twice · medium · 8 min
+# ## Exercise: the same picture twice · medium · 16 min
 #
 # A test is worth nothing if its pictures were trained on. `train` and `test` are N x 3 x H x W, and someone has put
 # copies of training pictures into the test: some exact, some a little brighter or darker, some with noise. Write the
@@ -362,6 +382,7 @@ check("02-copies", copies)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def copies(train, test):
     def directions(pictures):
         flat = pictures.reshape(len(pictures), -1).astype(float)
@@ -371,7 +392,7 @@ def copies(train, test):
     alike = directions(test) @ directions(train).T
     return np.flatnonzero(alike.max(axis=1) > 0.95).tolist()
 
-check("02-copies", copies)
+check("02-copies", copies, solution=True)
 
 # %% [markdown]
 # Our own task, by the package's faster version on grey thumbnails:
@@ -380,7 +401,8 @@ check("02-copies", copies)
 from course_utils.data import images
 
 found = images.matches(images.thumbnails(task.test.x), images.thumbnails(task.train.x))
-print(f"{len(found)} of {len(task.test)} test pictures have a copy among the training pictures")
+print(f"{len(found)} of {len(task.test)} test pictures "
+      "have a copy among the training pictures")
 
 # %% [markdown]
 # But the *source* can hold copies too: the [lab](02_lab.ipynb) shows networks that had seen

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 51 min
+# # 02 · Feature extraction, the lab: a menu · 123 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb): maps, choices, costs, leaks and mistakes.
 # Each section stands on its own: run the next cell, then go where you like.
@@ -17,7 +17,7 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
-# ## The map · 4 min
+# ## The map · 10 min
 #
 # A feature vector has 256 numbers, and nobody can see in 256 dimensions. So people flatten the vectors to two and look
 # at the map. Such maps are pretty, and they are easy to believe too much.
@@ -38,7 +38,8 @@ right = np.arange(len(y)) >= len(task.train)  # from the right side of its photo
 features = {}
 for name in ("pretrained", "untrained"):
     model = load_model("photonet", pretrained=name == "pretrained")
-    left = extract(model, task.train.x)  # first, since an untrained network takes its statistics from these
+    # The left first, since an untrained network takes its statistics from these.
+    left = extract(model, task.train.x)
     features[name] = np.concatenate([left, extract(model, task.test.x[::4])])
 
 
@@ -48,11 +49,13 @@ for name in ("pretrained", "untrained"):
 
 # %%
 def neighbours_alike(places):
-    near = NearestNeighbors(n_neighbors=5).fit(places[~right]).kneighbors(places[right], return_distance=False)
+    neighbours = NearestNeighbors(n_neighbors=5).fit(places[~right])
+    near = neighbours.kneighbors(places[right], return_distance=False)
     return np.mean(y[~right][near] == y[right][:, None])
 
 for name, found in features.items():
-    print(f"{name}: {neighbours_alike(found):.2f} of the neighbours come from the same photograph")
+    print(f"{name}: {neighbours_alike(found):.2f} of the neighbours "
+          "come from the same photograph")
 
 # %% [markdown]
 # Why not simply all neighbours? Two patches of one side may overlap, and then a network that compares pixels finds
@@ -71,7 +74,8 @@ for name, found in features.items():
 from course_utils.lessons import lesson02
 
 maps = {}
-for kind, flatten in (("PCA", PCA(n_components=2)), ("t-SNE", TSNE(perplexity=30, random_state=0))):
+for kind, flatten in (("PCA", PCA(n_components=2)),
+                      ("t-SNE", TSNE(perplexity=30, random_state=0))):
     for name, found in features.items():
         maps[f"{kind}, {name}"] = flatten.fit_transform(found)
 
@@ -115,13 +119,16 @@ def between_middles(places):
 
 trained = features["pretrained"]
 views = {"PCA": maps["PCA, pretrained"], "perplexity 30": maps["t-SNE, pretrained"]}
-views |= {f"perplexity {n}": TSNE(perplexity=n, random_state=0).fit_transform(trained) for n in (5, 100)}
+for n in (5, 100):
+    views[f"perplexity {n}"] = TSNE(perplexity=n, random_state=0).fit_transform(trained)
+far = between_middles(trained)
 pd.DataFrame({name: {"neighbours alike": neighbours_alike(places),
-                     "order of far distances": spearmanr(between_middles(places), between_middles(trained))[0]}
+                     "order of far distances": spearmanr(between_middles(places), far)[0]}
               for name, places in views.items()}).round(2)
 
 # %%
-lesson02.figures.picture_maps({name: views[name] for name in ("perplexity 5", "perplexity 100")}, pictures, y, right, task.classes)
+extremes = {name: views[name] for name in ("perplexity 5", "perplexity 100")}
+lesson02.figures.picture_maps(extremes, pictures, y, right, task.classes)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -142,7 +149,7 @@ lesson02.figures.picture_maps({name: views[name] for name in ("perplexity 5", "p
 # this in [Wattenberg et al. 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 4 min
+# ## Which stage to take · 9 min
 #
 # The last stage is the habit. Lesson 01 showed that an earlier one may serve better. Suppose you have five pictures of
 # each digit, 50 in all, and no others. Which stage do you take? The test split must not answer: it is for one
@@ -155,7 +162,8 @@ lesson02.figures.picture_maps({name: views[name] for name in ("perplexity 5", "p
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedShuffleSplit, cross_val_score
+from sklearn.model_selection import (
+    RepeatedStratifiedKFold, StratifiedShuffleSplit, cross_val_score)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -164,9 +172,11 @@ features = extract(model, task.train.x, "all")  # computed once; all that follow
 classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 def scores(cut):
-    return {stage: cross_val_score(classifier, found, task.train.y, cv=cut) for stage, found in features.items()}
+    return {stage: cross_val_score(classifier, found, task.train.y, cv=cut)
+            for stage, found in features.items()}
 
-splits = StratifiedShuffleSplit(n_splits=5, test_size=10, random_state=0)  # ten aside, drawn anew five times
+# Ten are kept aside, drawn anew five times.
+splits = StratifiedShuffleSplit(n_splits=5, test_size=10, random_state=0)
 pd.DataFrame(scores(splits), index=[f"split {k}" for k in range(1, 6)])
 
 # %% [markdown]
@@ -184,9 +194,13 @@ pd.DataFrame(scores(splits), index=[f"split {k}" for k in range(1, 6)])
 from course_utils.lessons import lesson02
 
 folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=20, random_state=0)
-found = {stage: values.reshape(20, 5) for stage, values in scores(folds).items()}  # 20 ways x 5 folds
+# 20 ways to cut, with 5 folds each.
+found = {stage: values.reshape(20, 5) for stage, values in scores(folds).items()}
 held_back = extract(model, task.test.x, "all")
-test = {stage: classifier.fit(features[stage], task.train.y).score(held_back[stage], task.test.y) for stage in found}
+test = {}
+for stage in found:
+    classifier.fit(features[stage], task.train.y)
+    test[stage] = classifier.score(held_back[stage], task.test.y)
 lesson02.figures.splits_and_folds(found, test)
 
 # %% [markdown]
@@ -199,7 +213,8 @@ lesson02.figures.splits_and_folds(found, test)
 # </details>
 
 # %%
-spread = {stage: {"mean": values.mean(), "spread, one split": values.std(), "spread, five folds": values.mean(1).std()}
+spread = {stage: {"mean": values.mean(), "spread, one split": values.std(),
+                  "spread, five folds": values.mean(1).std()}
           for stage, values in found.items()}
 pd.DataFrame(spread).round(3)
 
@@ -223,7 +238,8 @@ for seed in range(1, 6):
     guess = {stage: values.mean() for stage, values in scores(5).items()}
     best = max(guess, key=guess.get)
     truth = classifier.fit(features[best], task.train.y).score(held_back[best], task.test.y)
-    rows.append({"draw": seed, "chosen": best, "five folds say": guess[best], "test split says": truth})
+    rows.append({"draw": seed, "chosen": best, "five folds say": guess[best],
+                 "test split says": truth})
 pd.DataFrame(rows).round(2)
 
 # %% [markdown]
@@ -238,7 +254,7 @@ pd.DataFrame(rows).round(2)
 # - The winner's own score is a little too good, because it won. The next section measures that for epochs.
 
 # %% [markdown]
-# ## Choosing the best epoch · 4 min
+# ## Choosing the best epoch · 9 min
 #
 # Many training loops keep the weights of the best epoch: after each epoch they measure the accuracy on some
 # photographs, and at the end they report the highest. PyTorch's own [tutorial on ants and
@@ -266,7 +282,8 @@ order = np.random.default_rng(0).permutation(153)
 half, others = order[:76], order[76:]
 best = hits[:, half].mean(axis=1).argmax()
 print(f"best epoch {best + 1}: {hits[best, half].mean():.3f} on the half that chose it, "
-      f"{hits[best, others].mean():.3f} on the others; last epoch, all: {hits[-1].mean():.3f}")
+      f"{hits[best, others].mean():.3f} on the others; "
+      f"last epoch, all: {hits[-1].mean():.3f}")
 
 # %% [markdown]
 # The wrong way round! One half of one run says little: the others just happen to be easier. `epoch_selection.reported` does
@@ -275,17 +292,20 @@ print(f"best epoch {best + 1}: {hits[best, half].mean():.3f} on the half that ch
 # wanted to know.
 
 # %%
-halves = lesson02.epoch_selection.reported(runs, [76]).query("strategy == 'fine_tuning' and per_class == 40")
-gap = paired_difference(halves, "the same photographs", "other photographs", on="reported_on")
-claim("Fine-tuned on 40 photographs a class, the best of 25 epochs looks better by {effect} on the half of "
-      "this test set that chose it than on the other half.", gap)
+halves = lesson02.epoch_selection.reported(runs, [76])
+halves = halves.query("strategy == 'fine_tuning' and per_class == 40")
+gap = paired_difference(
+    halves, "the same photographs", "other photographs", on="reported_on")
+claim("Fine-tuned on 40 photographs a class, the best of 25 epochs looks better by "
+      "{effect} on the half of this test set that chose it than on the other half.", gap)
 
 # %% [markdown]
 # The interval is over ten seeds, with these 153 photographs. And with more or fewer photographs to choose by? A
 # validation set of your own may well have 20.
 
 # %%
-table = lesson02.epoch_selection.reported(runs.query("per_class == 40"), [10, 20, 40, 76, 120])
+few = runs.query("per_class == 40")
+table = lesson02.epoch_selection.reported(few, [10, 20, 40, 76, 120])
 lesson02.figures.chosen_epochs(table)
 
 # %% [markdown]
@@ -317,14 +337,16 @@ import pandas as pd
 
 nearly_all = runs.query("per_class == 120")  # of about 122 of each class
 curves = lesson02.epoch_selection.hits(nearly_all).mean(axis=2)  # accuracy, runs x epochs
-ours = nearly_all.assign(best=curves.max(axis=1), last=curves[:, -1]).groupby("strategy")[["best", "last"]].mean()
+both = nearly_all.assign(best=curves.max(axis=1), last=curves[:, -1])
+ours = both.groupby("strategy")[["best", "last"]].mean()
 as_it_comes = load_results("ants_bees_64").groupby("strategy")["accuracy"].mean()
 pd.DataFrame({
-    "tutorial, 224 px, best of 25 epochs": {"feature_extraction": 0.96, "fine_tuning": 0.94},
+    "tutorial, 224 px, best of 25 epochs": {"feature_extraction": 0.96,
+                                            "fine_tuning": 0.94},
     "PhotoNet, 48 px, best of 25 epochs": ours["best"],
     "PhotoNet, 48 px, last epoch": ours["last"],
     "PhotoNet, 64 px, fit as it comes": as_it_comes.drop("from_scratch"),
-}).T.round(3)
+}).T.round(3).astype(object).fillna("not run")
 
 # %% [markdown]
 # Ours are means of ten seeds, the tutorial's is one run each. Its .94 and .96 are three photographs apart, so nothing
@@ -346,7 +368,7 @@ pd.DataFrame({
 # never met?".
 
 # %% [markdown]
-# ## A real leak · 3 min
+# ## A real leak · 5 min
 #
 # A **leak**: a test picture was already there when the network was pretrained. Ours is real. Tiny-ImageNet has a
 # class *bee* with 500 photographs, and 25 of the 83 bees we test on are among them, as thumbnails show (a correlation
@@ -367,7 +389,8 @@ pd.DataFrame({
 # %%
 runs = load_results("leak")
 groups = ["accuracy", "ants", "clean_bees", "leaked_bees"]
-runs.pivot(index="seed", columns="pretrained_with", values=groups).round(2).rename_axis(index="pair")
+table = runs.pivot(index="seed", columns="pretrained_with", values=groups)
+table.round(2).rename_axis(index="pair")
 
 # %%
 from course_utils.lessons import lesson02
@@ -400,7 +423,7 @@ lesson02.figures.leaked_and_clean(runs)
 # report leaked and clean separately. [The list](../data/weights/photonet_dropped.csv) says what we left out.
 
 # %% [markdown]
-# ## Costs · 3 min
+# ## Costs · 8 min
 #
 # "Extracting features is about twice as fast as fine-tuning." Is it? A step of training runs the pictures forward,
 # then the gradients backward through everything that may change. We count both, and we watch the clock.
@@ -423,13 +446,13 @@ y = torch.as_tensor(task.train.y)
 
 
 def train(model, learns, inputs, to_features):
-    """Train what `learns` for some epochs; `to_features` makes the features of a batch of `inputs`."""
+    """Train what `learns`; `to_features` makes the features of a batch of `inputs`."""
     optimiser = torch.optim.AdamW(learns.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(y), generator=generator).split(28):
-            scores = model.head(to_features(inputs[rows]))
-            loss = torch.nn.functional.cross_entropy(scores, y[rows])
+            logits = model.head(to_features(inputs[rows]))
+            loss = torch.nn.functional.cross_entropy(logits, y[rows])
             model.zero_grad()
             loss.backward()
             optimiser.step()
@@ -443,7 +466,8 @@ def train(model, learns, inputs, to_features):
 def costs(way):
     model = load_model("photonet", num_classes=len(task.classes)).eval()
     pictures, passed = model.encode(task.train.x), []
-    model.stages["stem"].register_forward_hook(lambda layer, inputs, output: passed.append(len(output)))
+    model.stages["stem"].register_forward_hook(
+        lambda layer, inputs, output: passed.append(len(output)))
     if way in ("gradients off", "cached"):
         model.stages.requires_grad_(False)
 
@@ -479,7 +503,8 @@ table.round(2)
 # %%
 fine_tuning, frozen_loop = 3 * 244 + 153, 244 + 153  # an epoch
 print(f"fine-tuning / frozen loop: {fine_tuning / frozen_loop:.1f}")
-print(f"the loop / cached, 25 epochs: {25 * frozen_loop / frozen_loop:.0f}, if the head cost nothing")
+print(f"the loop / cached, 25 epochs: {25 * frozen_loop / frozen_loop:.0f}, "
+      "if the head cost nothing")
 
 # %% [markdown]
 # **Not here**, then: the loop as it is usually written is about three times as fast, and the way it should be written
@@ -491,7 +516,7 @@ print(f"the loop / cached, 25 epochs: {25 * frozen_loop / frozen_loop:.0f}, if t
 # random crops cannot.
 
 # %% [markdown]
-# ## Costs: the exact answer or many steps? · 2 min
+# ## Costs: the exact answer or many steps? · 7 min
 #
 # With the features in memory, a linear head is logistic regression. scikit-learn solves it; our loop walks down to it
 # by **gradient descent**. With a little L2 penalty the loss is convex: it has one lowest point. So both should end in
@@ -510,15 +535,27 @@ from sklearn.preprocessing import StandardScaler
 
 task = load_task("textures", per_class=10)
 model = load_model("photonet")
-as_they_are = [extract(model, split.x).astype(np.float64) for split in (task.train, task.test)]
+as_they_are = [extract(model, split.x).astype(np.float64)
+               for split in (task.train, task.test)]
 scaler = StandardScaler().fit(as_they_are[0])
-features = {"as they are": as_they_are, "standardised": [scaler.transform(part) for part in as_they_are]}
+features = {"as they are": as_they_are,
+            "standardised": [scaler.transform(part) for part in as_they_are]}
 y, n = torch.as_tensor(task.train.y), len(task.train)
 
 
 def objective(head, x):
-    """What scikit-learn minimises with C=1, for one picture: cross-entropy, and a penalty on the weights."""
+    """What scikit-learn minimises with C=1, for one picture.
+
+    It is cross-entropy, and a penalty on the weights.
+    """
     return F.cross_entropy(head(x), y) + head.weight.square().sum() / (2 * n)
+
+
+def exact_loss(exact, train):
+    head = torch.nn.Linear(*reversed(exact.coef_.shape), dtype=torch.double)
+    head.weight.data = torch.as_tensor(exact.coef_)
+    head.bias.data = torch.as_tensor(exact.intercept_)
+    return objective(head, torch.as_tensor(train)).item()
 
 
 # %%
@@ -536,19 +573,16 @@ def walk(train, test, exact):
         optimiser.step()
         if step in (10, 100, 1000):
             guesses = head(torch.as_tensor(test)).argmax(1).numpy()
-            rows[step] = {"loss / lowest": loss.item() / best, "accuracy": (guesses == task.test.y).mean(),
+            rows[step] = {"loss / lowest": loss.item() / best,
+                          "accuracy": (guesses == task.test.y).mean(),
                           "same answer": (guesses == exact.predict(test)).mean()}
     return pd.DataFrame(rows).T.rename_axis("steps")
-
-def exact_loss(exact, train):
-    head = torch.nn.Linear(*reversed(exact.coef_.shape), dtype=torch.double)
-    head.weight.data, head.bias.data = torch.as_tensor(exact.coef_), torch.as_tensor(exact.intercept_)
-    return objective(head, torch.as_tensor(train)).item()
 
 results = {}
 for kind, (train, test) in features.items():
     exact = LogisticRegression(C=1.0, max_iter=2000).fit(train, task.train.y)
-    print(f"{kind}: exact in {exact.n_iter_[0]} iterations, accuracy {exact.score(test, task.test.y):.3f}")
+    print(f"{kind}: exact in {exact.n_iter_[0]} iterations, "
+          f"accuracy {exact.score(test, task.test.y):.3f}")
     results[kind] = walk(train, test, exact)
 pd.concat(results, axis=1).round(3)
 
@@ -563,7 +597,7 @@ pd.concat(results, axis=1).round(3)
 # when the features do not fit into memory, when pictures change each epoch, or when the backbone is to learn too.
 
 # %% [markdown]
-# ## Unbalanced: when one class is rare · 3 min
+# ## Unbalanced: when one class is rare · 6 min
 #
 # In a factory nearly every surface is intact. `defects` is drawn after such a task: brick, gravel and grass, with
 # twenty intact pictures for one crack, one pit and one scratch. Our question is the factory's: is there *any* defect?
@@ -585,12 +619,17 @@ model = load_model("photonet")
 train, test = (extract(model, split.x, "layer3") for split in (task.train, task.test))
 intact = task.classes.index("intact")
 y, y_test = task.train.y != intact, task.test.y != intact
-heads = {name: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight=weight, max_iter=2000))
-         for name, weight in (("as it is", None), ("classes weighted", "balanced"))}
-likely = {name: head.fit(train, y).predict_proba(test)[:, 1] for name, head in heads.items()}
-answers = {"always intact": np.zeros(len(y_test), bool)} | {name: p > 0.5 for name, p in likely.items()}
-pd.DataFrame({name: {"accuracy": (says == y_test).mean(), "balanced accuracy": balanced_accuracy_score(y_test, says),
-                     "defects found": says[y_test].mean()} for name, says in answers.items()}).T.round(2)
+heads, likely = {}, {}
+answers = {"always intact": np.zeros(len(y_test), bool)}
+for name, weight in (("as it is", None), ("classes weighted", "balanced")):
+    classifier = LogisticRegression(C=0.1, class_weight=weight, max_iter=2000)
+    heads[name] = make_pipeline(StandardScaler(), classifier).fit(train, y)
+    likely[name] = heads[name].predict_proba(test)[:, 1]
+    answers[name] = likely[name] > 0.5
+pd.DataFrame({name: {"accuracy": (says == y_test).mean(),
+                     "balanced accuracy": balanced_accuracy_score(y_test, says),
+                     "defects found": says[y_test].mean()}
+              for name, says in answers.items()}).T.round(2)
 
 # %% [markdown]
 # Whoever always says "intact" is right in 87 of 100 cases and finds nothing. **Balanced accuracy** is the mean over
@@ -610,8 +649,9 @@ for name, head in heads.items():
     unseen = cross_val_predict(head, train, y, cv=folds, method="predict_proba")[:, 1]
     threshold = np.quantile(unseen[y], 0.05)  # 95 % of the training defects lie above it
     alarms = likely[name] >= threshold
-    print(f"{name}: threshold {threshold:.2f}, recall {alarms[y_test].mean():.2f}, precision "
-          f"{y_test[alarms].mean():.2f}, alarms for {alarms.mean():.0%} of the pictures")
+    print(f"{name}: threshold {threshold:.2f}, recall {alarms[y_test].mean():.2f}, "
+          f"precision {y_test[alarms].mean():.2f}, "
+          f"alarms for {alarms.mean():.0%} of the pictures")
 
 # %% [markdown]
 # The recall is as ordered, about .95. The price: an alarm for more than half of all pictures, and less than a quarter
@@ -627,7 +667,7 @@ for name, head in heads.items():
 # the test was.
 
 # %% [markdown]
-# ## Exercise: precision at a recall · medium · 10 min
+# ## Exercise: precision at a recall · medium · 20 min
 #
 # `scores` are N numbers, the higher the more likely; `labels` are N labels 0 or 1; `wanted` is the recall, the share
 # of label 1 that must be found. A picture raises an alarm if its score is **at or above** the threshold. Take the
@@ -648,6 +688,7 @@ check("02-recall", precision_at_recall)
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
+# Solution
 def precision_at_recall(scores, labels, wanted):
     order = np.argsort(-scores)
     found = np.cumsum(labels[order]) / labels.sum()
@@ -655,10 +696,10 @@ def precision_at_recall(scores, labels, wanted):
     return labels[scores >= threshold].mean()
 
 
-check("02-recall", precision_at_recall)
+check("02-recall", precision_at_recall, solution=True)
 
 # %% [markdown]
-# ## Unbalanced: can the probabilities be believed? · 2 min
+# ## Unbalanced: can the probabilities be believed? · 6 min
 #
 # A head that says "30 %" should be right about a defect in 30 of 100 such cases. Then it is **calibrated**. We sort
 # the test pictures into 15 bins by what the head says, and look at how often there is a defect.
@@ -677,7 +718,8 @@ train, test = (extract(model, split.x, "layer3") for split in (task.train, task.
 y, y_test = task.train.y > 0, task.test.y > 0  # class 0 is "intact"
 likely = {}
 for name, weight in (("as it is", None), ("classes weighted", "balanced")):
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight=weight, max_iter=2000))
+    classifier = LogisticRegression(C=0.1, class_weight=weight, max_iter=2000)
+    head = make_pipeline(StandardScaler(), classifier)
     likely[name] = head.fit(train, y).predict_proba(test)[:, 1]
 lesson02.figures.reliability(likely, y_test)
 
@@ -701,7 +743,7 @@ lesson02.figures.reliability(likely, y_test)
 # %%
 def calibration_error(stated, happened, bins=15):
     which = np.minimum((stated * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, happened - stated, bins)  # summed over the pictures of each bin
+    gaps = np.bincount(which, happened - stated, bins)  # summed over the pictures of a bin
     return np.abs(gaps).sum() / len(stated)
 
 pd.Series({name: calibration_error(p, y_test) for name, p in likely.items()}).round(3)
@@ -730,7 +772,7 @@ pd.DataFrame(floor).T.round(3)
 # same kind of error for the class that the model names, with the same bias.
 
 # %% [markdown]
-# ## A regression head: how far is a letter turned? · 2 min
+# ## A regression head: how far is a letter turned? · 5 min
 #
 # A head need not name classes. The letters of this course come with a turn between −15 and 15 degrees. Until now that
 # was a nuisance, which a network had better ignore. Now it is what we ask for: **ridge regression** on frozen
@@ -748,7 +790,8 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.lessons import lesson02
 
 x, degrees, fonts = lesson02.rotated_letters.turned_letters("train", per_class=60)
-x_test, degrees_test, _ = lesson02.rotated_letters.turned_letters("test", per_class=40)  # in fonts that are not in the training pictures
+# The test letters are in fonts that are not in the training pictures.
+x_test, degrees_test, _ = lesson02.rotated_letters.turned_letters("test", per_class=40)
 features = {"raw pixels": [part[:, 0].reshape(len(part), -1) for part in (x, x_test)]}
 for name, pretrained in (("pretrained", True), ("untrained", False)):
     model = load_model("photonet", pretrained=pretrained)
@@ -761,7 +804,8 @@ for name, pretrained in (("pretrained", True), ("untrained", False)):
 
 # %%
 ridge = make_pipeline(StandardScaler(), Ridge())
-search = GridSearchCV(ridge, {"ridge__alpha": [1, 10, 100, 1000]}, cv=GroupKFold(4), scoring="neg_mean_absolute_error")
+search = GridSearchCV(ridge, {"ridge__alpha": [1, 10, 100, 1000]},
+                      cv=GroupKFold(4), scoring="neg_mean_absolute_error")
 rows = {}
 for name, (train, test) in features.items():
     search.fit(train, degrees, groups=fonts)
@@ -785,7 +829,7 @@ pd.DataFrame(rows).T.round(1)
 # then group the errors.
 
 # %% [markdown]
-# ## For people who come from scikit-learn · 2 min
+# ## For people who come from scikit-learn · 5 min
 #
 # To scikit-learn, a frozen backbone is a **transformer** that needs no fitting: pictures in, features out. Then all
 # that you know works: pipelines, cross-validation, a grid over settings. Here the stage is one of the settings.
@@ -794,7 +838,7 @@ pd.DataFrame(rows).T.round(1)
 import time
 
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -809,7 +853,8 @@ classifier = Pipeline([
     ("scale", StandardScaler()),
     ("head", LogisticRegression(max_iter=1000)),
 ])
-cross_val_score(classifier, task.train.x, task.train.y, cv=5).round(2)  # pictures go in, not features
+# Pictures go in, not features.
+cross_val_score(classifier, task.train.x, task.train.y, cv=5).round(2)
 
 # %%
 grid = GridSearchCV(classifier, {
@@ -818,7 +863,8 @@ grid = GridSearchCV(classifier, {
 }, cv=5)
 grid.fit(task.train.x, task.train.y)
 print(grid.best_params_)
-print(f"in the folds {grid.best_score_:.3f}, on the test digits {grid.score(task.test.x, task.test.y):.3f}")
+print(f"in the folds {grid.best_score_:.3f}, "
+      f"on the test digits {grid.score(task.test.x, task.test.y):.3f}")
 
 # %% [markdown]
 # Two things to know.
@@ -831,17 +877,18 @@ print(f"in the folds {grid.best_score_:.3f}, on the test digits {grid.score(task
 #   seen on disk, so here it does not. With a network of your own, use `Pipeline(..., memory="folder")`.
 
 # %%
+once = extract(model, task.train.x)
 for name, inputs, steps in (("in the pipeline", task.train.x, classifier),
-                            ("extracted once", extract(model, task.train.x), classifier[1:])):
+                            ("extracted once", once, classifier[1:])):
     start = time.perf_counter()
     scores = cross_val_score(steps, inputs, task.train.y, cv=5)
     print(f"{name}: {scores.mean():.3f} in {time.perf_counter() - start:.1f} s")
 
 # %% [markdown]
-# ## A bigger backbone · 2 min
+# ## A bigger backbone · 6 min
 #
 # PhotoNet is small so that it fits into this course. The recipe is the same for the networks that others use:
-# torchvision's ResNet-18, for example, trained on the 1.3 million photographs of ImageNet. Its weights (45 MB) come
+# torchvision's ResNet-18, for example, trained on over a million photographs, ImageNet's. Its weights (45 MB) come
 # from torchvision's own address, with a checksum. Without a network, this cell says so in a sentence, and we go on
 # with what we have.
 
@@ -896,7 +943,8 @@ if "resnet18" in backbones:
         accuracy = head.score(extract(model, task.test.x[::2]), task.test.y[::2])
         print(f"{name}: {accuracy:.2f} on every second test picture")
 else:
-    print("ResNet-18 is not here, so there is nothing to compare: the other sections need PhotoNet alone.")
+    print("ResNet-18 is not here, so there is nothing to compare: "
+          "the other sections need PhotoNet alone.")
 
 # %% [markdown]
 # One set of training pictures and some 77 to test: points, and no claim. Mind what you compare, too. The two differ in
@@ -904,7 +952,7 @@ else:
 # be among yours.
 
 # %% [markdown]
-# ## More mistakes · 6 min
+# ## More mistakes · 19 min
 #
 # Three that are easy to make and hard to see. Each is made, seen, and mended.
 #
@@ -938,7 +986,8 @@ for set_to_none in (True, False):
     weight = model.stages["layer3"].conv1.weight
     before = weight.clone()
     train(model, optimiser, 20, set_to_none)
-    print(f"set_to_none={set_to_none}: layer3 moved by {(weight - before).norm() / before.norm():.1%} of its length")
+    share = (weight - before).norm() / before.norm()
+    print(f"set_to_none={set_to_none}: layer3 moved by {share:.1%} of its length")
 
 
 # %% [markdown]
@@ -961,7 +1010,8 @@ def moved(way, name, **settings):
     optimiser = getattr(torch.optim, name)(network.parameters(), lr=0.01, **settings)
     if way == "gradient masked with zeros":
         first.weight.register_hook(torch.zeros_like)
-    start = 0 if way == "frozen at once" or "masked" in way else 3  # updates before the freezing
+    # How many updates come before the freezing.
+    start = 0 if way == "frozen at once" or "masked" in way else 3
     for step in range(start + 100):
         if step == start:
             first.weight.requires_grad = "masked" in way
@@ -973,12 +1023,14 @@ def moved(way, name, **settings):
 
 
 # %%
-ways = ["frozen at once", "frozen later, gradient None", "frozen later, gradient zeros", "gradient masked with zeros"]
+ways = ["frozen at once", "frozen later, gradient None",
+        "frozen later, gradient zeros", "gradient masked with zeros"]
 optimisers = {"SGD with decay": {"name": "SGD", "weight_decay": 0.1},
               "SGD with momentum": {"name": "SGD", "momentum": 0.9},
               "Adam, no decay": {"name": "Adam"},
               "AdamW": {"name": "AdamW", "weight_decay": 0.1}}
-pd.DataFrame({title: {way: moved(way, **how) for way in ways} for title, how in optimisers.items()})
+pd.DataFrame({title: {way: moved(way, **how) for way in ways}
+              for title, how in optimisers.items()})
 
 # %% [markdown]
 # The two upper rows are safe with every optimiser. In the third, Adam moves the weights without any decay: it divides
@@ -990,7 +1042,8 @@ pd.DataFrame({title: {way: moved(way, **how) for way in ways} for title, how in 
 # %%
 model = load_model("photonet", num_classes=2)
 freeze(model.stages)
-optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, weight_decay=0.1)
+learning = [p for p in model.parameters() if p.requires_grad]
+optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
 before = model.stages["layer3"].conv1.weight.clone()
 train(model, optimiser, 20, set_to_none=False)
 print("moved:", not torch.equal(before, model.stages["layer3"].conv1.weight))
@@ -1023,12 +1076,14 @@ def losses(optimiser, cure=False, steps=4):
         found.append(round(loss.item(), 3))
     return found
 
-print("all frozen, and the forum's cure:", losses(torch.optim.SGD(model.parameters(), lr=0.1), cure=True))
+everything = torch.optim.SGD(model.parameters(), lr=0.1)
+print("all frozen, and the forum's cure:", losses(everything, cure=True))
 model.head.requires_grad_(True)
 early = torch.optim.SGD(model.head.parameters(), lr=0.1)
 model.head = nn.Linear(model.width, 2)
+late = torch.optim.SGD(model.head.parameters(), lr=0.1)
 print("optimiser before the new head:   ", losses(early))
-print("optimiser after the new head:    ", losses(torch.optim.SGD(model.head.parameters(), lr=0.1)))
+print("optimiser after the new head:    ", losses(late))
 
 # %% [markdown]
 # The symptom is the same: on one batch the loss stays *exactly* equal. A loss that falls slowly is a matter of rates;
@@ -1061,7 +1116,8 @@ def features(x, way):
 
 
 def probe(x, y):
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(x, y)
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    return head.fit(x, y)
 
 
 # %% [markdown]
@@ -1071,7 +1127,8 @@ def probe(x, y):
 
 # %%
 rows = []
-for task in (load_task("digits", per_class=60), load_task("ants_bees", fallback="textures")):
+for task in (load_task("digits", per_class=60),
+             load_task("ants_bees", fallback="textures")):
     y, test = task.train.y, task.test
     seen = {way: (features(task.train.x, way), features(test.x, way))
             for way in ("its own", "ImageNet's", "blue, green, red", "none")}
@@ -1080,7 +1137,8 @@ for task in (load_task("digits", per_class=60), load_task("ants_bees", fallback=
         some = np.concatenate([order[y[order] == k][:20] for k in np.unique(y)])
         heads = {way: probe(train[some], y[some]) for way, (train, _) in seen.items()}
         right = heads["its own"].score(seen["its own"][1], test.y)
-        rows += [{"task": task.name, "normalised": way, "everywhere": right - heads[way].score(x, test.y),
+        rows += [{"task": task.name, "normalised": way,
+                  "everywhere": right - heads[way].score(x, test.y),
                   "only later": right - heads["its own"].score(x, test.y)}
                  for way, (_, x) in seen.items() if way != "its own"]
 lost = pd.DataFrame(rows).groupby(["task", "normalised"], sort=False)
@@ -1098,7 +1156,7 @@ lost.agg(["mean", "min", "max"]).round(2) + 0.0  # + 0.0 turns -0.0 into 0.0
 # and `timm.data.create_transform` in timm.
 
 # %% [markdown]
-# ## Homework for a class · 3 min
+# ## Homework for a class · 7 min
 #
 # In groups of two or three: choose two things that you all have at home (cups and glasses; maple and oak leaves).
 # Take **ten phone photographs of each**, in a folder for each thing. Use the same two folder names as the
@@ -1118,15 +1176,19 @@ OURS, THEIRS = "", ""  # for example "ours/" and "theirs/"
 import numpy as np
 def all_pictures(folder):
     task = task_from_folder(folder)
-    return *(np.concatenate([getattr(task.train, k), getattr(task.test, k)]) for k in "xy"), task.classes
+    x = np.concatenate([task.train.x, task.test.x])
+    return x, np.concatenate([task.train.y, task.test.y]), task.classes
 
 if OURS and THEIRS:
-    (x, y, classes), (their_x, their_y, their_classes) = all_pictures(OURS), all_pictures(THEIRS)
-    assert classes == their_classes, f"Name the folders alike: {classes} and {their_classes}."
+    x, y, classes = all_pictures(OURS)
+    their_x, their_y, their_classes = all_pictures(THEIRS)
+    assert classes == their_classes, (
+        f"Name the folders alike: {classes} and {their_classes}.")
 else:
     task = load_task("ants_bees", per_class=10, fallback="textures")
     (x, y), classes = (task.train.x, task.train.y), task.classes
-    ten = np.concatenate([np.flatnonzero(task.test.y == k)[:10] for k in range(len(classes))])
+    ten = np.concatenate([np.flatnonzero(task.test.y == k)[:10]
+                          for k in range(len(classes))])
     their_x, their_y = task.test.x[ten], task.test.y[ten]
 print(f"{len(y)} photographs of ours, {len(their_y)} of theirs: {', '.join(classes)}")
 
@@ -1142,14 +1204,15 @@ backbone = load_model("photonet")
 ours, theirs = extract(backbone, x), extract(backbone, their_x)
 head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
-shares = {"our guess": GUESS, "5-fold, ours": cross_val_score(head, ours, y, cv=folds).mean(),
+shares = {"our guess": GUESS,
+          "5-fold, ours": cross_val_score(head, ours, y, cv=folds).mean(),
           "our head, their photographs": head.fit(ours, y).score(theirs, their_y)}
 table = pd.DataFrame({"share right": shares})
 counts = {"5-fold, ours": len(y), "our head, their photographs": len(their_y)}
 for name, n in counts.items():
     interval = binomtest(round(n * shares[name]), n).proportion_ci(method="wilson")
     table.loc[name, ["from", "to"]] = interval.low, interval.high
-table.round(2)
+table.round(2).astype(object).fillna("")  # a guess has no interval
 
 # %% [markdown]
 # With twenty photographs the 95 % interval is about .4 wide. That is the first lesson of the homework. Now look at

@@ -57,6 +57,7 @@ def _ends(differences: np.ndarray) -> tuple[float, float]:
 SIGN = "The sign of the mean always names a winner, also where the seeds scatter to both sides. How sure is the mean?"
 COUNT = "Counting seeds forgets by how much each was won. The interval of the mean knows."
 EQUAL = 'An interval that includes zero has room for small differences too. That is not "equal": it is not known.'
+WORDING = 'You see when nobody can tell. But the third answer has to be worded "not known", just so.'
 FIRST = "That is one seed's answer, and another seed can say the opposite. Use all of them."
 SWAPPED = "The differences are `a - b`. Above zero, which of the two is better?"
 ONE_END = "You look at one end of the interval. `low` above zero speaks for `a`. What speaks for `b`? And else?"
@@ -67,12 +68,14 @@ ALL = "Not every seed has to agree. It is the interval of the mean that must lie
 
 ANSWERS = ("a", "b", NOT_KNOWN)
 SAME = ("equal", "no difference", "tie", "draw", "same", "neither")
+UNSURE = ("unknown", "not_known", "not sure", "unsure", "unclear", "undecided", "inconclusive", "cannot tell")
 WRONG = (
     *(Mistake(lambda d, tie=tie: _named(d.mean(), tie), SIGN) for tie in ANSWERS),
     *(Mistake(lambda d, tie=tie: _named((d > 0).sum() - (d < 0).sum(), tie), COUNT) for tie in ANSWERS),
     Mistake(lambda d: "a" if (d > 0).mean() > 0.5 else "b", COUNT),
     *(Mistake(lambda d, tie=tie: _named(d[0], tie), FIRST) for tie in ANSWERS),
     *(Mistake(lambda d, word=word: _beyond(*_ends(d), word), EQUAL) for word in SAME),
+    *(Mistake(lambda d, word=word: _beyond(*_ends(d), word), WORDING) for word in UNSURE),
     Mistake(lambda d: _beyond(*_ends(-d)), SWAPPED),
     Mistake(lambda d: "a" if _ends(d)[0] > 0 else "b", ONE_END),
     Mistake(lambda d: "a" if _ends(d)[0] > 0 else NOT_KNOWN, ONE_END),

@@ -14,23 +14,11 @@ from PIL import Image
 from course_utils.data.splits import Task
 from course_utils.data.surfaces import PHOTOGRAPHS, photograph
 from course_utils.errors import CourseError
+from course_utils.lessons.lesson01.fields import Field, receptive_field
 from course_utils.models.backbones import BasicBlock, Model, PhotoNet
 from course_utils.training.evaluation import inference
 
 SIDES = (64, 128, 256)  # pixels of a photograph's shorter side, at each of its three scales
-LARGEST = 63  # pixels of a patch that is shown: PhotoNet was trained on pictures of 64 px
-
-
-class Field(NamedTuple):
-    """How far the units of a stage see: `size` pixels across, and `jump` pixels from one unit to the next."""
-
-    size: int
-    jump: int
-
-    @property
-    def patch(self) -> int:
-        """How many pixels of it are shown as a patch."""
-        return min(self.size, LARGEST)
 
 
 class Heat(NamedTuple):
@@ -86,20 +74,6 @@ class Patch(NamedTuple):
             for a, b in ((self.row, other.row), (self.column, other.column))
         )
         return apart < (self.side * mine.scale + other.side * theirs.scale) / 2
-
-
-def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
-    """Pixels across that one unit sees through a chain of convolutions.
-
-    Args:
-        layers: (kernel, stride) of each, the one next to the picture first.
-    Source: Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks", eq. 2.
-    """
-    size, jump = 1, 1
-    for kernel, stride in layers:
-        size += (kernel - 1) * jump
-        jump *= stride
-    return size
 
 
 def fields(model: Model) -> dict[str, Field]:

@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data.images import smaller
+from course_utils.data.splits import draw_in_one_order
 from course_utils.data.tasks import Task, load_task
 from course_utils.evidence.experiments import grid_of, tuned
 from course_utils.evidence.results import pack
@@ -18,7 +19,7 @@ from course_utils.pretraining.tiny_imagenet import find_zip, read_zip
 
 SIZES = {"digits": (1, 5, 20, 80), "letters": (1, 5, 20, 80), "faces": (1, 5, 20), "ants_bees": (1, 5, 20)}  # a class
 POOL = {"letters": 120}  # of each class, where the whole pool is larger than it need be
-APART = 200  # images of the training pool that no probe learns from; the best stage is chosen on them
+HELD_OUT = 200  # images of the training pool that no probe learns from; the best stage is chosen on them
 DIMENSIONS = 32  # of the second control, in which every stage has as many
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # scikit-learn's C
 FIXED = 1.0  # at one example a class, where there is nothing to choose a penalty by
@@ -27,7 +28,7 @@ COMPARED = 150  # images of each side in a distance between source and task
 
 
 def probes(seed: int, task: str, network: str, stage: str, dimensions: int, per_class: int) -> dict:
-    """A linear probe on standardised features of one stage, scored on the test split and on the images apart.
+    """A linear probe on standardised features of one stage, scored on the test split and on held-out images.
 
     Primary claim, named before the grid ran: with one digit a class, a probe on layer3 of the pretrained network
     is more accurate than one on layer4. All other comparisons are exploratory. `dimensions` is 0 for features as
@@ -38,21 +39,21 @@ def probes(seed: int, task: str, network: str, stage: str, dimensions: int, per_
     strength = FIXED if per_class == 1 else tuned("probes_tuning", "penalty", **arm)
     pool, test = _features(task, network, seed, stage, dimensions)
     labels = _task(task)
-    train, apart = _rows(task, per_class, seed)
+    train, held_out = _rows(task, per_class, seed)
     fitted = probe(pool[train], labels.train.y[train], strength)
     correct = fitted.predict(test) == labels.test.y
-    chosen_by = fitted.score(pool[apart], labels.train.y[apart])
+    chosen_by = fitted.score(pool[held_out], labels.train.y[held_out])
     return {"accuracy": round(correct.mean(), 4), "apart": round(chosen_by, 4), "correct": pack(correct)}
 
 
 def probes_tuning(
     seed: int, task: str, network: str, stage: str, dimensions: int, per_class: int, penalty: float
 ) -> dict:
-    """One penalty, scored on the images apart; it claims nothing."""
+    """One penalty, scored on the held-out images; it claims nothing."""
     pool, _ = _features(task, network, seed, stage, dimensions)
-    train, apart = _rows(task, per_class, seed)
+    train, held_out = _rows(task, per_class, seed)
     y = _task(task).train.y
-    return {"accuracy": round(probe(pool[train], y[train], penalty).score(pool[apart], y[apart]), 4)}
+    return {"accuracy": round(probe(pool[train], y[train], penalty).score(pool[held_out], y[held_out]), 4)}
 
 
 def source_distance(seed: int, task: str) -> dict:
@@ -90,14 +91,14 @@ def _task(name: str) -> Task:
 
 @cache
 def _rows(task: str, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the pool to learn from, drawn by seed and nested in size, and the rows apart, always the same."""
+    """Rows of the pool to learn from, drawn by seed and nested in size, and the held-out rows, always the same."""
     y = _task(task).train.y
     classes = np.unique(y)
-    each = min(APART // len(classes), np.bincount(y).min() - max(SIZES[task]))
-    apart = np.concatenate([np.random.default_rng(0).permutation(np.flatnonzero(y == k))[:each] for k in classes])
-    left = np.setdiff1d(np.arange(len(y)), apart)
-    order = np.random.default_rng(seed).permutation(left)
-    return np.concatenate([order[y[order] == k][:per_class] for k in classes]), apart
+    each = min(HELD_OUT // len(classes), np.bincount(y).min() - max(SIZES[task]))
+    # The same whatever the seed, and so drawn once: no `draw`. The stored rows rest on this order.
+    held_out = np.concatenate([np.random.default_rng(0).permutation(np.flatnonzero(y == k))[:each] for k in classes])
+    left = np.setdiff1d(np.arange(len(y)), held_out)
+    return draw_in_one_order(y, per_class, seed, left)[0], held_out
 
 
 @lru_cache(maxsize=600)

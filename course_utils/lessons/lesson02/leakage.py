@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_utils.data import external as photographs
+from course_utils.data import external
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.images import matches, read_picture, thumbnails
+from course_utils.data.splits import draw_in_one_order
 from course_utils.data.tasks import Task, load_task
 from course_utils.evidence.results import pack
 from course_utils.features import extract, probe
 from course_utils.models.backbones import PhotoNet
 from course_utils.models.loading import WEIGHTS
-from course_utils.pretraining import recipe as pretraining
-from course_utils.pretraining import tiny_imagenet
+from course_utils.pretraining import recipe, tiny_imagenet
 
 CLASSES, PIXELS, EPOCHS = 50, 64, 8
 WIDTHS = (16, 32, 64, 128)  # half of PhotoNet's
@@ -52,8 +52,7 @@ def rights(backbone: PhotoNet, task: Task, leaked: np.ndarray) -> dict:
     train, test = (extract(backbone, split.x) for split in (task.train, task.test))
     y, correct = task.train.y, []
     for draw in range(DRAWS):
-        order = np.random.default_rng(draw).permutation(len(y))
-        rows = np.concatenate([order[y[order] == k][:EACH] for k in (0, 1)])
+        rows, _ = draw_in_one_order(y, EACH, draw)
         correct.append(probe(train[rows], y[rows], PENALTY).predict(test) == task.test.y)
     right, bees = np.mean(correct, axis=0), task.test.y == 1
     groups = {"accuracy": bees | ~bees, "leaked_bees": bees & leaked, "clean_bees": bees & ~leaked, "ants": ~bees}
@@ -64,7 +63,7 @@ def leaked_bees() -> np.ndarray:
     """For each test photograph of ants and bees whether Tiny-ImageNet's class `bee` holds it too: N booleans."""
     theirs, leaked = thumbnails(_bees()), []
     for crop in ("centre", "squash"):  # however the source cut it
-        ours = thumbnails(photographs.ants_bees(PIXELS, crop)[1][0])
+        ours = thumbnails(external.ants_bees(PIXELS, crop)[1][0])
         leaked.append(np.isin(np.arange(len(ours)), [i for i, _, _ in matches(ours, theirs)]))
     return np.any(leaked, axis=0)
 
@@ -84,11 +83,11 @@ def pretrained(pair: int, source: str) -> PhotoNet:
 def train(x: np.ndarray, y: np.ndarray, seed: int) -> PhotoNet:
     """A new half-width network after a short run of the recipe that made PhotoNet, on the processor."""
     model, x, y = _new(seed), torch.from_numpy(x), torch.from_numpy(y)
-    optimizer = pretraining.make_optimizer(model)
+    optimizer = recipe.make_optimizer(model)
     for epoch in range(EPOCHS):
         model.train()
-        pretraining.run_epoch(model, optimizer, x, y, epoch, {"seed": seed, "epochs": EPOCHS})
-    pretraining.settle_statistics(model, x)
+        recipe.run_epoch(model, optimizer, x, y, epoch, {"seed": seed, "epochs": EPOCHS})
+    recipe.settle_statistics(model, x)
     return model
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.data import letters as rendering
+from course_utils.data import letters
 
 
 def turned_letters(part: str, per_class: int, size: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,10 +16,10 @@ def turned_letters(part: str, per_class: int, size: int = 32) -> tuple[np.ndarra
         x, uint8 N x 3 x size x size; degrees, N numbers from -15 to 15, above zero where the letter is
         turned clockwise; fonts, N names.
     """
-    count, (fonts, letters) = rendering.COUNT[part], rendering.parts("letter", part)
-    numbers = np.arange(len(letters))[:, None] * count + np.arange(per_class)
-    x = rendering.draw_letters("letter", part, numbers.ravel(), size)
-    settings = [rendering.settings_of("letter", part, k, count) for k in range(len(letters))]
+    count, (fonts, shown) = letters.COUNT[part], letters.parts("letter", part)
+    numbers = np.arange(len(shown))[:, None] * count + np.arange(per_class)
+    x = letters.draw_letters("letter", part, numbers.ravel(), size)
+    settings = [letters.settings_of("letter", part, k, count) for k in range(len(shown))]
     degrees = np.concatenate([setting["angle"][:per_class] for setting in settings])
     other = np.concatenate([setting["other"][:per_class] for setting in settings])
     return x, degrees, np.array(fonts)[(other * len(fonts)).astype(int)]

@@ -8,16 +8,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.data.tasks import load_task
-from course_utils.evidence.transfer_grid import STAGES
 from course_utils.exercises.declare import Exercise, Mistake
 from course_utils.exercises.quizzes import Option, Question
-from course_utils.features import extract, probe
 from course_utils.lessons.lesson01.figures.stages import SHUFFLED
-from course_utils.models.loading import load_model
 
 Features = dict[str, np.ndarray]
 GRAIN = 2
-RIGHT_ORDER = "".join("ABCDE"[SHUFFLED.index(stage)] for stage in STAGES)
+IN_ORDER = ("stem", "layer1", "layer2", "layer3", "layer4")
+RIGHT_ORDER = "".join("ABCDE"[SHUFFLED.index(stage)] for stage in IN_ORDER)
 
 
 def probe_stages(train: Features, y: np.ndarray, test: Features, y_test: np.ndarray) -> dict[str, float]:
@@ -38,6 +36,8 @@ def _with_a_pipeline(train: Features, y: np.ndarray, test: Features, y_test: np.
 
 
 def _with_the_package(train: Features, y: np.ndarray, test: Features, y_test: np.ndarray) -> dict[str, float]:
+    from course_utils.features import probe
+
     return {stage: probe(train[stage], y).score(test[stage], y_test) for stage in train}
 
 
@@ -88,6 +88,9 @@ MISTAKES = (
 @cache
 def _digits() -> tuple:
     """Digits, five of each, as two stages of PhotoNet see them."""
+    from course_utils.features import extract
+    from course_utils.models.loading import load_model
+
     task, model = load_task("digits", per_class=5), load_model("photonet")
     every = np.arange(0, len(task.test), 2)
     train, test = (extract(model, x, "all") for x in (task.train.x, task.test.x[every]))

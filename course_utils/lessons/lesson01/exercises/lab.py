@@ -3,8 +3,9 @@
 import numpy as np
 
 from course_utils.exercises.declare import Exercise, Mistake
-from course_utils.lessons.lesson01.dissection import receptive_field
-from course_utils.lessons.lesson01.exercises.networks import COMPARE, HOOK
+from course_utils.lessons.lesson01.exercises.cka import COMPARE
+from course_utils.lessons.lesson01.exercises.hooks import HOOK
+from course_utils.lessons.lesson01.fields import receptive_field
 
 Layers = list[tuple[int, int]]
 PHOTONET: Layers = [(7, 2), (3, 1), (3, 1), (3, 2), (3, 1), (3, 2), (3, 1), (3, 2), (3, 1)]

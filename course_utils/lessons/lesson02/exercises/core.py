@@ -1,19 +1,20 @@
 """Lesson 02's exercises, quiz and prediction."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from course_utils.exercises.declare import Exercise, Mistake
 from course_utils.exercises.quizzes import Option, Question
 from course_utils.lessons.lesson02.exercises.copies import COPIES
-from course_utils.models.loading import load_model
-from course_utils.training.freezing import freeze as package_freeze
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 def freeze(network: nn.Module) -> None:
@@ -27,20 +28,29 @@ def freeze(network: nn.Module) -> None:
         layer.register_forward_pre_hook(stay)
 
 
-@torch.no_grad()
 def _tried(network: nn.Module) -> dict:
-    """What `train()` and a pass do to a chain of layers that was frozen, first as a whole and then part by part."""
+    """What passes do to a chain of layers that was frozen: after `train()` as a whole and part by part, and before."""
+    import torch
+
     pictures = torch.linspace(-1, 1, 4 * 3 * 8 * 8).reshape(4, 3, 8, 8).sin() * torch.arange(1, 5).reshape(4, 1, 1, 1)
-    network.eval()
-    expected, found = network(pictures), {}
-    for way, run in (("run as a whole", network), ("run part by part", partial(_through, network))):
-        network.train()
-        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        same = bool(torch.allclose(run(pictures), expected, atol=1e-5))
-        found[f"{way}, it moves"] = [k for k, tensor in network.state_dict().items() if not tensor.equal(before[k])]
-        found[f"{way}, it answers as in eval()"] = same
-    train = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
-    return {"parameters that train": train} | found
+    found = {"parameters that train": [name for name, weight in network.named_parameters() if weight.requires_grad]}
+    with torch.no_grad():
+        state = _copied(network)
+        as_left = network(pictures)
+        network.load_state_dict(state)
+        expected = network.eval()(pictures)
+        for way, run in (("run as a whole", network), ("run part by part", partial(_through, network))):
+            network.train()
+            before, came = _copied(network), run(pictures)
+            moved = [name for name, tensor in network.state_dict().items() if not tensor.equal(before[name])]
+            found[f"{way}, it moves"] = moved
+            found[f"{way}, it answers as in eval()"] = bool(torch.allclose(came, expected, atol=1e-5))
+    found["before train(), it answers as in eval()"] = bool(torch.allclose(as_left, expected, atol=1e-5))
+    return found
+
+
+def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 def _through(chain: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -64,8 +74,18 @@ def _hooked(network: nn.Module) -> None:
         layer.register_forward_pre_hook(lambda layer, inputs: (layer.eval(), None)[1])
 
 
+def _by_the_package(network: nn.Module) -> None:
+    from course_utils.training.freezing import freeze
+
+    freeze(network)
+
+
 def _no_gradients(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False)
+
+
+def _once(network: nn.Module) -> nn.Module:
+    return network.eval()
 
 
 def _slip(*steps: Callable) -> Callable:
@@ -85,9 +105,10 @@ def _part(network: nn.Module, wanted: Callable) -> None:
             parameter.requires_grad = False
 
 
-def _layers(network: nn.Module, kinds: tuple | type, change: Callable) -> None:
+def _layers(network: nn.Module, kind: str, change: Callable) -> None:
+    """`change` each layer whose class has `kind` in its name; all of them if that is empty."""
     for layer in network.modules():
-        if isinstance(layer, kinds):
+        if kind in type(layer).__name__:
             change(layer)
 
 
@@ -103,10 +124,15 @@ def _hang(layer: nn.Module) -> None:
     layer.register_forward_pre_hook(_stay)
 
 
+NORM = "BatchNorm"
 MOVES = (
     "Nothing trains now, but batch norm's mean and variance are no parameters: `train()` moves them, `eval()` or not."
 )
 UNDONE = "`eval()` holds until the next `train()`, and every training loop calls that. It has to last."
+ONCE = (
+    "No parameter trains, and after `eval()` all is right, until somebody calls `train()`, as every training loop "
+    "does. Then batch norm moves again. It has to hold at each pass."
+)
 NO_GRADIENT = "The statistics stay, but the parameters still train. Set their `requires_grad` to False as well."
 MOMENTUM = "The statistics stay, but in `train()` batch norm uses those of the batch. It must run as in `eval()`."
 DROPOUT = "Batch norm is right. But dropout still drops in `train()`: do the same for every layer, not just for norms."
@@ -123,26 +149,29 @@ def _replacing(layer: nn.Module) -> None:
 
 FREEZE_MISTAKES = (
     Mistake(_no_gradients, MOVES),
-    Mistake(_slip(nn.Module.eval), UNDONE),
-    Mistake(_slip(_no_gradients, nn.Module.eval), MOVES),
-    Mistake(_slip(lambda n: _layers(n, nn.Module, _hang)), NO_GRADIENT),
-    Mistake(_slip(lambda n: _layers(n, NORMS, _hang)), NO_GRADIENT),
-    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORMS, lambda k: setattr(k, "momentum", 0.0))), MOMENTUM),
-    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORMS, lambda k: setattr(k, "track_running_stats", False))),
+    Mistake(_slip(_once), UNDONE),
+    Mistake(_slip(_no_gradients, _once), ONCE),
+    Mistake(_slip(lambda n: _layers(n, "", _hang)), NO_GRADIENT),
+    Mistake(_slip(lambda n: _layers(n, NORM, _hang)), NO_GRADIENT),
+    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORM, lambda k: setattr(k, "momentum", 0.0))), MOMENTUM),
+    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORM, lambda k: setattr(k, "track_running_stats", False))),
             MOMENTUM),
-    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORMS, _hang)), DROPOUT),
-    Mistake(_slip(_no_gradients, lambda n: _layers(n, nn.BatchNorm2d, _hang)), TWO_ONLY),
-    Mistake(_slip(lambda n: _part(n, lambda name: "weight" in name), lambda n: _layers(n, nn.Module, _hang)), WEIGHTS),
+    Mistake(_slip(_no_gradients, lambda n: _layers(n, NORM, _hang)), DROPOUT),
+    Mistake(_slip(_no_gradients, lambda n: _layers(n, "BatchNorm2d", _hang)), TWO_ONLY),
+    Mistake(_slip(lambda n: _part(n, lambda name: "weight" in name), lambda n: _layers(n, "", _hang)), WEIGHTS),
     Mistake(_slip(lambda n: _part(n, lambda name: "weight" in name)), WEIGHTS),
     Mistake(_slip(_no_gradients, lambda n: n.register_forward_pre_hook(_stay_within)), OUTSIDE),
     Mistake(_slip(_no_gradients, lambda n: [_hang(layer) for layer in n.children()]), CHILDREN),
-    Mistake(_slip(_no_gradients, lambda n: _layers(n, nn.Module, _replacing)), REPLACED),
+    Mistake(_slip(_no_gradients, lambda n: _layers(n, "", _replacing)), REPLACED),
 )  # fmt: skip
 
 
 @cache
 def _chains() -> tuple[nn.Sequential, ...]:
     """Small chains that take pictures of 3 x 8 x 8, and the first stages of PhotoNet."""
+    import torch
+    from torch import nn
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
@@ -154,6 +183,10 @@ def _chains() -> tuple[nn.Sequential, ...]:
 
 @cache
 def _freeze_cases() -> list[tuple]:
+    from torch import nn
+
+    from course_utils.models.loading import load_model
+
     stages = load_model("photonet").stages
     return [(nn.Sequential(stages["stem"], stages["layer1"]),), *((chain,) for chain in _chains())]
 
@@ -176,7 +209,7 @@ EXERCISES = [
         cases=_freeze_cases,
         seen=_tried,
         draw=_freeze_draw,
-        right=(package_freeze, _overruled, _hooked),
+        right=(_by_the_package, _overruled, _hooked),
     ),
     COPIES,
 ]

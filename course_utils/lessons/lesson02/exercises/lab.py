@@ -8,8 +8,6 @@ from sklearn.metrics import precision_recall_curve
 
 from course_utils.data.tasks import load_task
 from course_utils.exercises.declare import Exercise, Mistake
-from course_utils.features import extract, probe
-from course_utils.models.loading import load_model
 
 
 def precision_at_recall(scores: np.ndarray, labels: np.ndarray, wanted: float) -> float:
@@ -125,6 +123,9 @@ MISTAKES = (
 @cache
 def _eights() -> tuple[np.ndarray, np.ndarray]:
     """How likely a probe on five digits a class finds it that each test digit is an eight, and which are."""
+    from course_utils.features import extract, probe
+    from course_utils.models.loading import load_model
+
     task = load_task("digits", per_class=5)
     model = load_model("photonet")
     seen = [extract(model, split.x, "layer3", device="cpu") for split in (task.train, task.test)]

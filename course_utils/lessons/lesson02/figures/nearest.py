@@ -31,7 +31,7 @@ def neighbours(
     grid = figure.add_gridspec(len(rows), most + 2, width_ratios=[1.5, *[1] * most, 1.35])
     query = figure.add_subplot(grid[:, 0])
     show_picture(query, picture)
-    query.set_title(f"nearest to this,\nfrom left ({label})", loc="center")
+    query.set_title(f"nearest to this,\nfrom left:\n{cut_name(label, 13)}", loc="center")
     query.axis("off")
     said = []
     for row, (name, (pictures, labels, share)) in enumerate(rows.items()):
@@ -53,7 +53,7 @@ def neighbours(
 def _mark(ax: Axes, found: str, right: bool, size: int) -> None:
     """Under a neighbour its class with a tick or a cross, around it a whole or a dashed frame."""
     sign, colour = RIGHT if right else WRONG
-    ax.set_xlabel(f"{sign} {cut_name(found, 11)}", color=colour_of(colour), fontsize=11)
+    ax.set_xlabel(f"{sign} {cut_name(found, 10)}", color=colour_of(colour), fontsize=11)
     low, high = -0.09 * size, 1.09 * size - 1  # a rim of paper, on which the frame can be seen
     ax.set(xticks=[], yticks=[], xlim=(low, high), ylim=(high, low))
     ax.grid(False)

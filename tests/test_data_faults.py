@@ -1,0 +1,307 @@
+"""Bad folders, zips and paths: each gets a message that says what to do; nothing hangs or is silently wrong."""
+
+import io
+import os
+import sys
+import threading
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from course_utils.data import archives, decoding, downloads, external, images, load_task, task_from_folder
+from course_utils.data.archives import Archive
+from course_utils.errors import BadData, DataUnavailable
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def picture(value: int, mode: str = "RGB") -> Image.Image:
+    noise = np.random.default_rng(value).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    return Image.fromarray(noise).convert(mode)
+
+
+def fill(folder: Path, count: int = 5) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        picture(hash((folder.name, k)) % 2**31).save(folder / f"{k}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("ants", "bees"):
+        fill(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+def load(path, **more):
+    """The task, and what was said of it in warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        task = task_from_folder(path, image_size=16, **more)
+    return task, " ".join(str(w.message) for w in caught)
+
+
+# --- where caches may lie ---
+
+
+@pytest.fixture
+def no_home(monkeypatch, tmp_path):
+    """No cache folder of one's own can be made; the place of the spare one among temporary files."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("USER", "ada")
+    return tmp_path / "transfer-learning-course-ada"
+
+
+def test_the_spare_cache_is_ours_alone(no_home):
+    assert downloads.cache_dir() == no_home
+    if os.name == "posix":
+        assert no_home.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes are told apart on other systems")
+@pytest.mark.parametrize("trouble", ["another owner", "everybody writes", "a link"])
+def test_somebody_elses_folder_is_no_spare_cache(no_home, tmp_path, monkeypatch, trouble):
+    if trouble == "a link":
+        (tmp_path / "elsewhere").mkdir(0o700)
+        no_home.symlink_to(tmp_path / "elsewhere")
+    else:
+        no_home.mkdir()
+        no_home.chmod(0o777 if trouble == "everybody writes" else 0o700)
+    if trouble == "another owner":
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(DataUnavailable, match="COURSE_CACHE_DIR"):
+        downloads.cache_dir()
+
+
+# --- known data sets that are not whole ---
+
+
+@pytest.mark.parametrize("content", [b"<html>Not found</html>", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize(("task", "file", "fallback"), [
+    ("ants_bees", "hymenoptera_data.zip", "textures"), ("tiles", "magnetic-tile-defects.zip", "defects"),
+])  # fmt: skip
+def test_a_zip_that_is_none_counts_as_missing(tmp_path, monkeypatch, content, task, file, fallback):
+    (tmp_path / file).write_bytes(content)
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataUnavailable, match="fresh copy") as caught:
+        load_task(task, per_class=2)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert load_task(task, per_class=2, fallback=fallback).name == fallback
+
+
+def test_flowers_are_found_where_the_message_says(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.Flowers102", lambda root, split: asked.append(root) or "set")
+    assert external._torchvision("flowers102", "test") == "set" and asked == [tmp_path]
+    (tmp_path / "flowers-102").mkdir()
+    assert external.has_oxford("flowers102") and not external.has_oxford("pets")
+
+
+# --- paths that are none ---
+
+PATHS = {
+    "None": (None, "is no path, but a NoneType"),
+    "a number": (7, "is no path, but a int"),
+    "bytes": (b"photos", "is no path, but a bytes"),
+    "no such user": ("~nobody-has-this-name/photos", "cannot be a path"),
+    "far too long": ("x" * 5000, "cannot be a path"),
+    "a zero byte": ("photos\0", "cannot be a path"),
+}
+
+
+@pytest.mark.parametrize("what", PATHS)
+def test_what_cannot_be_a_path_is_said(what):
+    path, words = PATHS[what]
+    with pytest.raises(BadData, match=words) as caught:
+        task_from_folder(path)
+    assert len(str(caught.value).splitlines()) <= 3 and len(str(caught.value)) < 400
+
+
+# --- what lies in a folder and is no picture ---
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices are files on other systems alone")
+@pytest.mark.parametrize("what", ["pipe", "link to a pipe", "device"])
+def test_what_is_no_regular_file_is_left_out_and_never_waited_for(photos, tmp_path, what):
+    if what == "device":
+        (photos / "ants" / "zero.png").symlink_to("/dev/zero")
+    else:
+        place = photos / "ants" / "pipe.png" if what == "pipe" else tmp_path / "pipe"
+        os.mkfifo(place)
+        if what != "pipe":
+            (photos / "ants" / "pipe.png").symlink_to(place)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(load(photos)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert done, "it hangs"
+    task, said = done[0]
+    assert len(task.train) + len(task.test) == 10 and "not a regular file" in said
+
+
+def test_a_file_that_promises_more_than_any_memory_is_left_out(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "LARGEST", 100_000)
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for one in sorted(photos.rglob("*.png")):
+            file.write(one, one.relative_to(tmp_path))
+        file.writestr("photos/ants/bomb.png", bytes(2_000_000))
+    (photos / "ants" / "bomb.png").write_bytes(bytes(2_000_000))
+    for where in (path, photos):
+        task, said = load(where)
+        assert len(task.train) + len(task.test) == 10 and "larger than" in said
+
+
+def test_a_program_in_the_dress_of_a_picture_is_never_started(photos, monkeypatch):
+    started = []
+    monkeypatch.setattr("subprocess.check_call", lambda *words, **more: started.append(words))
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+    (photos / "ants" / "drawing.jpg").write_bytes(eps)
+    _, said = load(photos)
+    assert not started and "drawing.jpg (not a picture that the course reads)" in said
+
+
+def test_a_picture_of_no_numbers_is_left_out_and_not_black(photos):
+    values = np.random.default_rng(0).random((20, 20)).astype(np.float32)
+    Image.fromarray(values).save(photos / "ants" / "fine.tif")
+    values[3, 4] = np.nan
+    Image.fromarray(values).save(photos / "ants" / "broken.tif")
+    task, said = load(photos)
+    assert len(task.train) + len(task.test) == 11
+    assert "broken.tif (holds values that are not numbers)" in said and "fine.tif" not in said
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_names_that_are_no_text_are_shown_and_read(photos):
+    odd = os.fsencode(photos / "ants") + b"/caf\xe9.png"
+    picture(99).save(photos / "ants" / "plain.png")
+    os.rename(photos / "ants" / "plain.png", odd)
+    with open(os.fsencode(photos / "bees") + b"/b\xfcchse.png", "wb") as file:
+        file.write(b"not a picture")
+    task, said = load(photos)
+    assert len(task.train) + len(task.test) == 11
+    assert r"b\udcfcchse.png" in said
+    said.encode("utf-8")
+
+
+def test_a_folder_without_the_right_to_read_it_is_named(photos, monkeypatch):
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("bees"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(BadData, match=r"bees cannot be opened \(Permission denied\)"):
+        task_from_folder(photos)
+
+
+def test_a_class_that_cannot_be_read_is_not_called_missing(tmp_path):
+    fill(tmp_path / "photos" / "ants")
+    (tmp_path / "photos" / "bees").mkdir()
+    (tmp_path / "photos" / "bees" / "one.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(BadData, match=r"one class with pictures, ants\. Unreadable: bees/one\.heic"):
+        load(tmp_path / "photos")
+
+
+# --- splits that would become classes ---
+
+
+@pytest.mark.parametrize(("train", "test"), [
+    ("training_set", "test_set"), ("train", "dev"), ("Training", "Testing"), ("train_images", "val_images"),
+    ("trainset", "testset"), ("train-set", "validation-set"), ("train_data", "development"),
+])  # fmt: skip
+def test_splits_are_known_by_their_usual_names(tmp_path, train, test):
+    for split, count in ((train, 6), (test, 3)):
+        for name in ("ants", "bees"):
+            fill(tmp_path / "photos" / split / name, count)
+            for k in range(count):
+                picture(hash((split, name, k)) % 2**31).save(tmp_path / "photos" / split / name / f"{k}.png")
+    task, _ = load(tmp_path / "photos")
+    assert task.classes == ["ants", "bees"] and (len(task.train), len(task.test)) == (12, 6)
+
+
+@pytest.mark.parametrize("splits", [("val", "test"), ("dev", "test"), ("validation", "testing")])
+def test_splits_without_a_training_split_are_no_classes(tmp_path, splits):
+    for split in splits:
+        for name in ("ants", "bees"):
+            fill(tmp_path / "photos" / split / name)
+    with pytest.raises(BadData, match="no training split") as caught:
+        load(tmp_path / "photos")
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_classes_may_be_called_like_splits(tmp_path):
+    for name in ("test", "train", "val"):
+        fill(tmp_path / "photos" / name)
+    assert load(tmp_path / "photos")[0].classes == ["test", "train", "val"]
+
+
+# --- failures that pass ---
+
+
+def test_a_zip_that_was_mended_is_read_again(photos, tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for one in sorted(photos.rglob("*.png")):
+            file.write(one, one.relative_to(tmp_path))
+    whole = path.read_bytes()
+    at = whole.index(b"IDAT") + 8  # inside of the first picture
+    path.write_bytes(whole[:at] + b"\0\0\0\0" + whole[at + 4 :])
+    _, said = load(path)
+    assert "damaged" in said
+    path.write_bytes(whole)
+    later = path.stat().st_mtime_ns + 1_000_000_000
+    os.utime(path, ns=(later, later))
+    assert load(path)[1] == ""
+
+
+def test_short_memory_is_no_property_of_a_picture(photos, monkeypatch):
+    def short(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(decoding, "read_picture", short)
+    with pytest.raises(DataUnavailable, match="memory is too short"):
+        load(photos)
+    monkeypatch.undo()
+    os.environ["COURSE_CACHE_DIR"] = str(photos.parent / "cache")
+    try:
+        assert load(photos)[1] == ""
+    finally:
+        del os.environ["COURSE_CACHE_DIR"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is taken in another way on this system")
+def test_a_full_disk_is_an_error_before_anything_is_read(photos, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataUnavailable, match="disk is full"):
+        load(photos)
+    assert not list((tmp_path / "cache").rglob("making-*"))
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_every_format_that_is_promised_is_read(kind):
+    file = io.BytesIO()
+    picture(1).save(file, kind)
+    file.seek(0)
+    assert images.read_picture(file, 16).shape == (3, 16, 16)
+
+
+def test_an_archive_lists_what_it_can_open(photos):
+    archive = Archive(photos)
+    assert all(archive.open(name).read(4) == b"\x89PNG" for name in archive.names)

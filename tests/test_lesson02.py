@@ -1,0 +1,555 @@
+"""Lesson 02: how epochs and heads are chosen, the leak, maps, calibration, turned letters, and their figures."""
+
+import io
+import zipfile
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from figures import (
+    FigureTests,
+    drawn,
+    pictures,
+    widest_names,
+    words,
+)
+from matplotlib.offsetbox import AnnotationBbox
+from PIL import Image
+from torch import nn
+from toys import digits_task, small_net
+
+from course_utils import claim, paired_difference
+from course_utils.data.downloads import find_data
+from course_utils.data.letters import SEEN_FONTS, UNSEEN_FONTS
+from course_utils.data.tasks import Split, Task, load_task
+from course_utils.errors import CourseError, DataUnavailable
+from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.experiments import TUNING_SEEDS, load_results
+from course_utils.evidence.results import pack, unpack
+from course_utils.evidence.transfer_grid import LARGEST
+from course_utils.lessons.lesson02 import epoch_selection, figures, leakage
+from course_utils.lessons.lesson02.epoch_selection import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
+from course_utils.lessons.lesson02.exercises.copies import copies, planted
+from course_utils.lessons.lesson02.exercises.core import _tried, freeze
+from course_utils.lessons.lesson02.figures import embeddings, epochs, leaked_and_clean
+from course_utils.lessons.lesson02.figures.calibration import BINS, _bins, reliability
+from course_utils.lessons.lesson02.linear_heads import PENALTIES, SOURCES, _pixels, heads, tuned_head
+from course_utils.lessons.lesson02.rotated_letters import turned_letters
+from course_utils.pretraining import recipe, tiny_imagenet
+from course_utils.tools.run import ROOT
+from course_utils.training.evaluation import calibration_error, evaluate
+
+needs_source = pytest.mark.skipif(
+    find_data(tiny_imagenet.ZIP) is None, reason=f"{tiny_imagenet.ZIP} is not in COURSE_DATA_DIR"
+)
+SOURCE_IMAGES = np.random.default_rng(0).integers(0, 256, (30, 3, 64, 64), dtype=np.uint8)
+CLASSES = ["brick", "cat", "rocket"]
+
+
+# --- choosing an epoch or a stage ---
+
+
+def runs_of(hits):
+    """Rows as the study stores them: hits are runs x epochs x photographs."""
+    rows = [{"strategy": "fine_tuning", "per_class": 40, "seed": seed, "accuracy": right[-1].mean(),
+             "correct": pack(right.reshape(-1))} for seed, right in enumerate(hits)]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.attrs["stored"] = "toy"
+    return table
+
+
+def by_luck(runs=3, seed=0):
+    """Every epoch right on each photograph with the same probability."""
+    return np.random.default_rng(seed).random((runs, EPOCHS, PHOTOGRAPHS)) < 0.75
+
+
+def test_what_was_right_comes_back():
+    assert (epoch_selection.hits(runs_of(by_luck())) == by_luck()).all()
+
+
+@pytest.mark.parametrize("count", [1, 10, 76, 152])
+def test_reported_is_the_loop_over_all_draws(count):
+    hits = by_luck(2)
+    table = epoch_selection.reported(runs_of(hits), [count])
+    rng, found = np.random.default_rng(count), {SAME: [], OTHERS: []}
+    for _ in range(DRAWS):
+        choose = rng.permutation(PHOTOGRAPHS) < count
+        for right in hits:
+            best = right[:, choose].sum(1).tolist().index(right[:, choose].sum(1).max())  # the first of equals
+            found[SAME].append(right[best, choose].mean())
+            found[OTHERS].append(right[best, ~choose].mean())
+    for where, values in found.items():
+        each = np.reshape(values, (DRAWS, 2)).mean(0)
+        assert table.loc[table["reported_on"] == where, "accuracy"].to_numpy() == pytest.approx(each)
+    assert table["last"].to_numpy() == pytest.approx(np.tile(hits[:, -1].mean(1), 2))
+    assert table.attrs["stored"] == "toy" and list(table["chosen_by"]) == [count] * 4
+
+
+def test_epochs_that_are_equally_good_give_no_advantage_on_other_photographs():
+    table = epoch_selection.reported(runs_of(by_luck(30)), [76])
+    table = table.pivot(index="seed", columns="reported_on", values="accuracy")
+    assert mean_interval(table[SAME] - 0.75).low > 0.04
+    assert abs(table[OTHERS].mean() - 0.75) < 0.03
+
+
+def test_a_clear_best_epoch_is_found_by_few_photographs_and_is_as_good_on_others():
+    hits = np.zeros((2, EPOCHS, PHOTOGRAPHS), bool)
+    hits[:, 7] = True
+    table = epoch_selection.reported(runs_of(hits), [5, 76])
+    assert set(table["accuracy"]) == {1.0} and set(table["last"]) == {0.0}
+
+
+@pytest.mark.parametrize("counts", [[0], [76, 153], []])
+def test_some_photographs_must_choose_and_some_must_be_left(counts):
+    with pytest.raises(CourseError, match="from 1 to 152") as error:
+        epoch_selection.reported(runs_of(by_luck(1)), counts)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_run_looks_after_each_epoch_and_reports_the_last(monkeypatch):
+    task, model = digits_task(n=80), small_net(pretrained=True)
+    monkeypatch.setattr(epoch_selection, "load_task", lambda *args, **settings: task)
+    monkeypatch.setattr(epoch_selection, "load_model", lambda *args, seed: model)
+    monkeypatch.setattr(epoch_selection, "tuned_rate", lambda *arm: 1e-2)
+    monkeypatch.setattr(epoch_selection, "EPOCHS", 3)
+    monkeypatch.setattr(epoch_selection, "PHOTOGRAPHS", len(task.test))
+    row = epoch_selection.optimism(0, "fine_tuning", 8)
+    looks = epoch_selection.hits(pd.DataFrame([row]))[0]
+    last = evaluate(model, task.test)
+    assert looks.shape == (3, 200) and (looks[-1] == last.correct).all()
+    assert row["accuracy"] == pytest.approx(last.accuracy, abs=1e-4)
+    assert (looks[0] != looks[1]).any()
+
+
+def test_the_stored_rows_hold_every_epoch():
+    runs = load_results("optimism")
+    assert len(runs) == 40 and set(runs.seed) == set(range(10))
+    assert epoch_selection.hits(runs)[:, -1].mean(1) == pytest.approx(runs["accuracy"].to_numpy(), abs=1e-4)
+
+
+def test_the_lesson_quotes_what_is_stored():
+    runs = load_results("optimism")
+    right = epoch_selection.hits(runs).mean(2)
+    ours = runs.assign(best=right.max(1), last=right[:, -1]).query("per_class == 120")
+    means = ours.groupby("strategy")[["best", "last"]].mean()
+    assert means.round(3).to_numpy().tolist() == [[0.825, 0.808], [0.816, 0.804]]
+    halves = epoch_selection.reported(runs, [76]).query("strategy == 'fine_tuning' and per_class == 40")
+    gap = paired_difference(halves, SAME, OTHERS, on="reported_on")
+    assert claim("{effect}", gap).verdict == "holds" and gap.stored == "optimism" and 0.03 < gap.mean < 0.04
+    table = epoch_selection.reported(runs.query("per_class == 40"), [10, 20, 40, 76, 120])
+    ahead = (table["accuracy"] - table["last"]).groupby([table["reported_on"], table["chosen_by"]]).mean()
+    assert (ahead[SAME] > 0).all() and (ahead[OTHERS] < 0).all()
+    assert [round(ahead[name][n], 2) for name in (SAME, OTHERS) for n in (10, 120)] == [0.06, 0.01, -0.06, -0.01]
+
+
+def test_the_wedge_says_its_means():
+    table = epoch_selection.reported(runs_of(by_luck()), [10, 76])
+    figure = epochs.chosen_epochs(table)
+    rows = table.query("reported_on == @SAME and chosen_by == 76")
+    assert f"76 {(rows['accuracy'] - rows['last']).mean():+.3f}" in figure.words
+    assert "on other photographs" in words(figure) and "fine-tuning" in words(figure)
+
+
+def test_splits_and_folds_count_how_often_a_stage_is_the_best():
+    scores = {"stem": np.array([[0.5, 0.9], [0.5, 0.5]]), "layer1": np.array([[0.8, 0.8], [0.7, 0.5]])}
+    figure = epochs.splits_and_folds(scores, {"stem": 0.4, "layer1": 0.6})
+    assert "stem\none split: 50%\n2 folds: 0%" in words(figure)
+    assert "layer1\none split: 50%\n2 folds: 100%" in words(figure)
+    dots = sorted(len(marks.get_offsets()) for marks in figure.axes[0].collections if len(marks.get_offsets()) > 1)
+    assert dots == [2, 2, 4, 4]
+    assert "on the test split stem 0.40, layer1 0.60" in figure.words
+
+
+def test_equal_estimates_stand_beside_each_other():
+    shifts = epochs._swarm(np.array([0.9, 0.8, 0.9, 0.9]))
+    assert sorted(shifts[[0, 2, 3]]) == [-1, 0, 1] and shifts[1] == 0
+
+
+# --- heads fitted to the end ---
+
+
+def test_raw_pixels_are_averaged_to_sixteen_a_side():
+    x = np.zeros((2, 3, 48, 48), np.uint8)
+    x[0, 1, :3, :6] = 90  # two of the 16 x 16 places, in the second channel
+    flat = _pixels(x)
+    assert flat.shape == (2, 3 * 16 * 16) and flat[0].nonzero()[0].tolist() == [256, 257] and flat[0].max() == 90
+
+
+@pytest.mark.parametrize("features", SOURCES)
+def test_stage_and_penalty_are_the_best_of_the_tuning_runs(features):
+    runs = load_results("heads_tuning")
+    assert set(runs["seed"]) == set(TUNING_SEEDS)
+    for task, largest in LARGEST.items():
+        for per_class, sizes in ((2, [2]), (10, [10, 40]), (40, [10, 40]), (largest, [10, 40])):
+            stage, penalty = tuned_head(task, features, per_class)
+            ours = runs[(runs["task"] == task) & (runs["features"] == features) & runs["per_class"].isin(sizes)]
+            means = ours.groupby(["stage", "penalty"])["accuracy"].mean()
+            assert stage in SOURCES[features] and penalty in PENALTIES
+            assert means[stage, penalty] == means.max()
+
+
+def test_a_stored_row_comes_again(monkeypatch):
+    monkeypatch.setenv("COURSE_PRECISION", "fp32")  # as all stored runs
+    arm = "task == 'digits' and features == 'pretrained' and per_class == 2"
+    stored = load_results("heads").query(arm).query("seed == 0")
+    again = heads(0, "digits", "pretrained", 2)
+    assert again["accuracy"] == pytest.approx(stored["accuracy"].item(), abs=0.02)  # another chip may round otherwise
+
+
+# --- the leak ---
+
+
+@pytest.fixture
+def small_source(tmp_path, monkeypatch):
+    """A source of three classes beside the bees, six pictures each, one of them on the list of dropped ones."""
+    with zipfile.ZipFile(tmp_path / tiny_imagenet.ZIP, "w") as archive:
+        for c, wnid in enumerate(("n01", "n02", "n03", tiny_imagenet.LEFT_OUT)):
+            for k in range(6):
+                stream = io.BytesIO()
+                Image.fromarray(SOURCE_IMAGES[6 * c + k].transpose(1, 2, 0)).save(stream, "png")
+                archive.writestr(f"t/train/{wnid}/images/{wnid}_{k}.png", stream.getvalue())
+        archive.writestr("t/words.txt", "".join(f"{w}\tthing\n" for w in ("n01", "n02", "n03")))
+    dropped = tmp_path / "dropped.csv"
+    dropped.write_text("image,class,task,correlation\nn02_3,n02,ants_bees,0.97\n")
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path / "cache"))
+    for name, value in {"CLASSES": 3, "DROPPED": dropped, "WIDTHS": (2, 2, 2, 4), "EPOCHS": 4}.items():
+        monkeypatch.setattr(leakage, name, value)
+    monkeypatch.setattr(recipe, "BATCH", 8)
+
+
+def test_a_pair_shares_all_classes_but_one_and_no_other_picture_of_a_task(small_source):
+    (with_bees, y), (without, other_y) = (leakage._source(0, source) for source in leakage.SOURCES)
+    shared, other = int((y < 2).sum()), int((other_y < 2).sum())
+    assert shared == other and np.array_equal(with_bees[:shared], without[:shared])
+    assert np.array_equal(with_bees[shared:], SOURCE_IMAGES[18:24]) and set(y) == set(other_y) == {0, 1, 2}
+    assert len(without) == 17 and not (without == SOURCE_IMAGES[9]).all((1, 2, 3)).any()
+    assert not any((without == bee).all((1, 2, 3)).any() for bee in SOURCE_IMAGES[18:24])
+
+
+def test_other_pairs_draw_other_classes(small_source):
+    firsts = {leakage._arrays(pair)["other_x"].tobytes() for pair in range(6)}
+    assert len(firsts) > 1
+
+
+def test_a_photograph_is_leaked_however_the_source_cut_it(small_source, monkeypatch):
+    ours = {"centre": SOURCE_IMAGES[[24, 18, 25]], "squash": SOURCE_IMAGES[[26, 27, 20]]}
+    monkeypatch.setattr(leakage.external, "ants_bees", lambda size, crop: (None, (ours[crop], None)))
+    assert leakage.leaked_bees().tolist() == [False, True, True]
+
+
+def test_networks_of_a_pair_start_alike_and_are_trained_once(small_source, monkeypatch):
+    twins = zip(leakage._new(1).parameters(), leakage._new(1).parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in twins)
+    first = leakage.pretrained(0, "bee")
+    assert not torch.equal(first.head.weight, leakage._new(0).head.weight) and first.has_statistics
+    monkeypatch.setattr(leakage, "train", None)
+    again = leakage.pretrained(0, "bee")
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_shares_are_taken_over_the_right_photographs(monkeypatch):
+    """Features that tell ants from clean bees, and call leaked bees ants."""
+    y = np.repeat([0, 1], 90)
+    train, test = Split(np.zeros(180), y), Split(np.ones(10), np.repeat([0, 1], 5))
+    leaked = np.arange(10) >= 7
+    sign = np.where((test.y == 1) & ~leaked, 1.0, -1.0)[:, None]
+    monkeypatch.setattr(leakage, "extract", lambda _, x: sign if x[0] else 2.0 * y[:, None] - 1)
+    found = leakage.rights(None, Task("toy", ["ants", "bees"], train, test, True), leaked)
+    assert found == {"accuracy": 0.7, "leaked_bees": 0.0, "clean_bees": 1.0, "ants": 1.0}
+
+
+def test_without_the_source_one_is_sent_to_the_stored_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataUnavailable, match="load_results") as caught:
+        leakage._zip()
+    assert isinstance(caught.value, CourseError) and len(str(caught.value).splitlines()) <= 3
+
+
+def test_stored_rows_are_whole_and_the_lab_quotes_them():
+    runs = load_results("leak")
+    assert sorted(zip(runs.seed, runs.pretrained_with, strict=True)) == sorted(
+        (pair, source) for pair in leakage.PAIRS for source in leakage.SOURCES
+    )
+    leaked = unpack(runs["copies"], 153)
+    assert set(leaked.sum(1)) == {25} and not leaked[:, :70].any()  # the first 70 test photographs are ants
+    total = (70 * runs.ants + 25 * runs.leaked_bees + 58 * runs.clean_bees) / 153
+    assert np.allclose(total, runs.accuracy, atol=2e-4)
+    assert leaked_and_clean(runs).words.count(" to ") == 1 + 2 * len(leakage.PAIRS)
+    lab = ROOT / "notebooks" / "source" / "02_lab.py"
+    assert "25 of the 83" in " ".join(lab.read_text(encoding="utf-8").replace("\n# ", " ").split())
+
+
+@needs_source
+def test_the_leaked_bees_are_found_again():
+    stored = unpack(load_results("leak")["copies"][:1], 153)[0]
+    assert np.array_equal(leakage.leaked_bees(), stored)
+
+
+# --- maps of pictures ---
+
+
+def places(apart=10.0, seed=0):
+    """Sixty points of three classes, half of them from the right side: `apart` says how far classes lie apart."""
+    y, right = np.repeat([0, 1, 2], 20), np.tile([False, True], 30)
+    return np.random.default_rng(seed).normal(size=(60, 2)) + apart * y[:, None], y, right
+
+
+def sixty_pictures():
+    return np.random.default_rng(0).integers(0, 256, (60, 3, 8, 8), dtype=np.uint8)
+
+
+def laid(figure):
+    """How many pictures lie on each map."""
+    return [sum(isinstance(part, AnnotationBbox) for part in ax.get_children()) for ax in figure.axes]
+
+
+def test_neighbours_are_counted_among_the_other_side_alone():
+    found, y, right = places(100.0)
+    assert embeddings.neighbour_share(found, y, right) == 1.0
+    moved = found + np.where(right & (y == 0), 100.0, 0.0)[:, None]  # the right bricks now lie among the cats
+    assert embeddings.neighbour_share(moved, y, right) == pytest.approx(2 / 3)
+    moved = found + np.where(~right & (y == 0), 1000.0, 0.0)[:, None]  # bricks only among left and right themselves
+    assert embeddings.neighbour_share(moved, y, right) == pytest.approx(2 / 3)
+
+
+def test_the_share_is_that_of_a_loop():
+    found, y, right = places(1.0)
+    same = []
+    for k in np.flatnonzero(right):
+        left = np.flatnonzero(~right)
+        near = left[np.argsort(np.linalg.norm(found[left] - found[k], axis=1))[:5]]
+        same += list(y[near] == y[k])
+    assert embeddings.neighbour_share(found, y, right) == pytest.approx(np.mean(same))
+
+
+def test_one_picture_of_each_class_and_side_stands_in_its_middle():
+    found, y, right = places()
+    chosen = embeddings._middles(found, y, right)
+    assert sorted(zip(y[chosen], right[chosen], strict=True)) == [(k, s) for k in range(3) for s in (False, True)]
+    for k in chosen:
+        group = (y == y[k]) & (right == right[k])
+        centre = np.median(found[group], axis=0)
+        assert np.linalg.norm(found[k] - centre) < 1.0
+
+
+def test_a_class_that_is_asked_for_is_shown_with_all_its_pictures():
+    found, y, right = places()
+    every = {"one": found, "two": found[::-1].copy(), "three": found}
+    x = sixty_pictures()
+    whole, cats = (embeddings.picture_maps(every, x, y, right, CLASSES, shown) for shown in (None, "cat"))
+    assert laid(whole)[:3] == [6, 6, 6] and laid(cats)[:3] == [20, 20, 20]
+    assert "all patches of cat" in cats.words and "one 1.00" in cats.words
+
+
+@pytest.mark.parametrize(("shown", "count", "said"), [("dog", 60, "no class 'dog'"), (None, 59, "60 x 2")])
+def test_what_cannot_be_shown_gets_a_short_error(shown, count, said):
+    found, y, right = places()
+    with pytest.raises(CourseError, match=said) as error:
+        embeddings.picture_maps({"one": found[:count]}, sixty_pictures(), y, right, CLASSES, shown)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+# --- the reliability diagram ---
+
+
+def stated(n=2000, seed=0):
+    """`n` probabilities, many small and few large, and outcomes that follow them exactly."""
+    rng = np.random.default_rng(seed)
+    likely = rng.beta(0.6, 1.4, n)
+    return likely, rng.random(n) < likely
+
+
+def dots(figure, column=0):
+    """Across and up of the dots of a panel, and which of them are ringed."""
+    lines = [line for line in figure.axes[column].lines if line.get_linestyle() == "None"]
+    all_of_them, ringed = (np.column_stack(line.get_data()) for line in lines)
+    return all_of_them, ringed
+
+
+def test_the_bins_are_those_of_the_calibration_error():
+    likely, happened = stated()
+    likely[:3] = 0, 1, 5 / 15
+    which = _bins(likely)
+    gaps = [abs((happened[which == k] - likely[which == k]).sum()) for k in range(BINS)]
+    expected = calibration_error(torch.as_tensor(likely), torch.as_tensor(happened))
+    assert sum(gaps) / len(likely) == pytest.approx(expected)
+    figure = reliability({"a": likely}, happened)
+    assert f"calibration error {expected:.3f}" in figure.words
+    there, _ = dots(figure)
+    assert there[4] == pytest.approx([likely[which == 4].mean(), happened[which == 4].mean()])
+
+
+def test_the_ranges_hold_what_is_calibrated_and_miss_what_is_not(monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "0")  # contrast is looked at elsewhere, and takes its time
+    draws = [stated(seed=seed) for seed in range(12)]
+    outside = [len(dots(reliability({"a": likely}, happened))[1]) for likely, happened in draws]
+    assert np.mean(outside) / BINS < 0.07
+    likely, happened = stated()
+    figure = reliability({"said": likely, "overstated": np.sqrt(likely)}, happened)
+    assert len(dots(figure, 1)[1]) > 10 and "on average below it" in figure.words.split("overstated")[1]
+
+
+def test_empty_bins_are_left_out_and_counts_stand_below():
+    likely, happened = np.array([0.1, 0.12, 0.9]), np.array([False, True, True])
+    figure = reliability({"a": likely}, happened)
+    assert len(dots(figure)[0]) == 2 and "Of 2 bins with pictures, 0 outside the range of chance." in figure.words
+    assert sorted(bar.get_height() for bar in figure.axes[1].patches)[-2:] == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [None, np.ones(2), np.full(3, 1.2), -np.ones(3), np.ones((3, 2)), np.full(3, np.nan)])
+def test_what_are_no_probabilities_is_an_error(wrong):
+    with pytest.raises(CourseError, match="one for each of the 3 outcomes") as error:
+        reliability({} if wrong is None else {"a": wrong}, np.array([0, 1, 1]))
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_perfect_model_has_an_error_that_grows_as_pictures_get_fewer():
+    """What the lab says of the bias."""
+    draws = {n: [map(torch.as_tensor, stated(n, seed)) for seed in range(40)] for n in (900, 90)}
+    floors = {n: np.mean([calibration_error(*draw) for draw in drawn]) for n, drawn in draws.items()}
+    assert 0.01 < floors[900] < floors[90] / 2
+
+
+# --- turned letters ---
+
+
+def test_the_pictures_are_those_of_the_task():
+    x, degrees, fonts = turned_letters("test", 100)
+    assert np.array_equal(x, load_task("letters", per_class=1).test.x)
+    assert len(degrees) == len(fonts) == len(x) == 2600
+    assert degrees.min() < -14 and degrees.max() > 14 and np.abs(degrees).max() <= 15
+
+
+def test_no_font_is_on_both_sides_and_few_pictures_are_the_first_of_many():
+    few, many = turned_letters("train", 5), turned_letters("train", 20)
+    assert set(many[2]) == set(SEEN_FONTS) and set(turned_letters("test", 20)[2]) == set(UNSEEN_FONTS)
+    first = (np.arange(26)[:, None] * 20 + np.arange(5)).ravel()
+    assert all(np.array_equal(a, b[first]) for a, b in zip(few, many, strict=True))
+
+
+def test_above_zero_is_clockwise():
+    """An upright I that is turned clockwise has its upper half right of its lower half."""
+    x, degrees, fonts = turned_letters("train", 100)
+    rows = [k for k in range(800, 900) if fonts[k] == "DejaVuSans"]  # I is the ninth letter
+    lean = []
+    for k in rows:
+        ink = np.abs(x[k, 0].astype(float) - x[k, 0, 0, 0])
+        middle = (ink.sum(1) * np.arange(32)).sum() / ink.sum()
+        halves = [ink[: int(middle)].sum(0), ink[int(middle) + 1 :].sum(0)]
+        upper, lower = ((half * np.arange(32)).sum() / half.sum() for half in halves)
+        lean.append(upper - lower)
+    assert np.corrcoef(lean, degrees[rows])[0, 1] > 0.9
+
+
+# --- the exercises: what is planted, and what `freeze` is judged by ---
+
+
+def test_two_copies_of_each_kind_are_planted_and_nothing_else_is_alike():
+    for seed in range(20):
+        train, test = planted(seed)
+        found = copies(train, test)
+        rows = test.reshape(len(test), -1).astype(float)
+        table = np.corrcoef(rows, train.reshape(len(train), -1))[: len(test), len(test) :]
+        gaps = [np.ptp(test[row].astype(int) - train[table[row].argmax()]) for row in found]
+        assert len(found) == 6 and np.delete(table.max(axis=1), found).max() < 0.9
+        assert sum(gap == 0 for gap in gaps) >= 2 and sum(gap > 20 for gap in gaps) >= 2
+        assert sum(np.array_equal(test[row], train[table[row].argmax()]) for row in found) == 2
+
+
+def test_a_loose_network_is_seen_to_move_and_a_frozen_one_not():
+    torch.manual_seed(0)
+    chain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+    loose = _tried(chain)
+    freeze(chain)
+    held = _tried(chain)
+    assert len(loose["parameters that train"]) == 4 and "1.running_mean" in loose["run as a whole, it moves"]
+    assert list(held.values()) == [[], [], True, [], True, True]
+
+
+# --- figures ---
+
+
+def the_neighbours():
+    rows = {
+        "raw pixels": (pictures(3), ["ant", "bee", "bee"], 0.523),
+        "features": (pictures(3), ["bee", "bee", "bee"], 0.698),
+    }
+    return figures.neighbours(pictures(1)[0], "bee", rows, 0.5)
+
+
+def the_chosen_epochs():
+    """Two strategies, three numbers that choose, six seeds: the more choose, the less is gained and lost."""
+    rng = np.random.default_rng(5)
+    rows = [{"strategy": strategy, "seed": seed, "chosen_by": n, "reported_on": where, "last": 0.75,
+             "accuracy": 0.75 + sign * 0.2 / np.sqrt(n) + rng.normal(0, 0.01)}
+            for strategy in ("feature_extraction", "fine_tuning") for seed in range(6) for n in (10, 40, 120)
+            for where, sign in (("the same photographs", 1), ("other photographs", -1))]  # fmt: skip
+    return figures.chosen_epochs(pd.DataFrame(rows))
+
+
+def the_splits_and_folds():
+    """Three stages, ten ways to cut fifty pictures into five folds."""
+    rng = np.random.default_rng(6)
+    levels = {"stem": 0.6, "layer1": 0.75, "layer2": 0.8}
+    return figures.splits_and_folds({stage: rng.binomial(10, p, (10, 5)) / 10 for stage, p in levels.items()}, levels)
+
+
+def the_picture_maps():
+    """Forty-two pictures of three classes on two maps; the classes lie apart on the first alone."""
+    rng, y = np.random.default_rng(7), np.repeat([0, 1, 2], 14)
+    places = rng.normal(size=(42, 2))
+    apart = places + np.array([[0, 0], [9, 2], [3, 9]])[y]
+    classes = ["brick", "cat", "rocket"]
+    right = np.arange(42) % 2 == 1
+    return figures.picture_maps({"apart": apart, "mixed": places}, pictures(42, 16), y, right, classes)
+
+
+def the_reliability():
+    """One model that is calibrated and one that overstates; 600 outcomes."""
+    rng = np.random.default_rng(7)
+    likely = rng.beta(0.6, 1.8, 600)
+    return figures.reliability({"as it is": likely, "overstated": np.sqrt(likely)}, rng.random(600) < likely)
+
+
+def the_leak():
+    """Three pairs; bees in the source help with the clean bees a little, with the leaked ones a lot."""
+    gain = {"no bee": (0.0, 0.0), "bee": (0.05, 0.2)}
+    return figures.leaked_and_clean(pd.DataFrame([
+        {"seed": pair, "pretrained_with": source, "clean_bees": 0.6 + 0.03 * pair + clean,
+         "leaked_bees": 0.65 - 0.02 * pair + leaked}
+        for pair in range(3) for source, (clean, leaked) in gain.items()
+    ]))  # fmt: skip
+
+
+FIGURES = {
+    "chosen_epochs": the_chosen_epochs,
+    "splits_and_folds": the_splits_and_folds,
+    "picture_maps": the_picture_maps,
+    "reliability": the_reliability,
+    "leaked_and_clean": the_leak,
+    "neighbours": the_neighbours,
+}
+
+
+class TestFigures(FigureTests):
+    figures, rooms, folder = FIGURES, (figures,), "lesson02"
+    dark = ("neighbours",)
+
+
+def test_the_class_names_of_every_task_that_ships_have_room():
+    for label in ("astronaut", *widest_names(2)):
+        near = pictures(5), [label, *widest_names(4)], 0.5
+        figure = drawn(partial(figures.neighbours, pictures(1)[0], label, {"raw pixels": near, "features": near}, 0.1))
+        assert label[:7] in words(figure) and label in figure.words
+
+
+def test_neighbours_are_marked_by_sign_and_frame():
+    figure = drawn(the_neighbours)
+    said = words(figure)
+    assert said.count("✓ bee") == 5 and said.count("✗ ant") == 1 and "52%" in said and "70%" in said
+    frames = {ax.get_xlabel(): ax.spines["left"].get_linestyle() for ax in figure.axes if ax.get_xlabel()}
+    assert frames["✓ bee"] == "-" and frames["✗ ant"] != "-"
+    assert "by raw pixels 2 of 3 here and 52% over all" in figure.words and "by features 3 of 3" in figure.words

@@ -1,0 +1,139 @@
+"""Notebooks in fresh kernels and the `run` command, tried on notebooks of a few cells."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat import v4
+
+from course_utils.tools.kernels import Execution, MemoryWatch, execute
+from course_utils.tools.run import ROOT, lessons, main, summary
+
+
+def snapshot(folder):
+    """Every file below a folder with its content: what must be the same afterwards."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course without notebooks: `add` gives it some."""
+    (tmp_path / "course" / "notebooks").mkdir(parents=True)
+    return tmp_path / "course"
+
+
+def add(root, name, *cells):
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+
+
+def test_run_reports_each_notebook_and_writes_nothing(course, capsys):
+    add(course, "01_fine", "from pathlib import Path\nassert Path('01_fine.ipynb').exists()")
+    add(course, "01_lab", "x = 1", "# divide\nx / 0", "print('never')")
+    (course / "notebooks" / "02_merge.ipynb").write_text("<<<<<<< HEAD", encoding="utf-8")
+    before = snapshot(course)
+    assert main(["run"], course) == 1
+    fine, lab, where, why, merge, *what = capsys.readouterr().out.splitlines()
+    assert fine.startswith("01_fine ") and fine.endswith("ok")
+    assert lab.startswith("01_lab ") and lab.endswith("FAILED")
+    assert (where, why) == ("    cell 2 of 3: # divide", "    ZeroDivisionError: division by zero")
+    assert merge.startswith("02_merge ") and "not a notebook" in "".join(what)
+    assert snapshot(course) == before
+
+
+def test_run_with_a_number_runs_only_that_lesson_and_shows_its_memory(course, capsys):
+    add(course, "01_big", "block = b'x' * 300_000_000\nimport time; time.sleep(1); del block")
+    add(course, "02_broken", "x / 0")
+    assert main(["run", "1"], course) == 0
+    name, seconds, _, gigabytes, *_ = capsys.readouterr().out.split()
+    assert name == "01_big" and 1 < float(seconds) < 600 and 0.3 < float(gigabytes) < 0.5
+
+
+def test_an_unknown_lesson_is_one_clear_error(course, capsys):
+    add(course, "01_fine", "x = 1")
+    assert main(["run", "01", "7"], course) != 0
+    said = capsys.readouterr()
+    assert said.err == "There is no lesson 07.\nChoose from: 01.\n" and not said.out
+
+
+def test_a_course_without_lessons_says_so(course, capsys):
+    assert main(["run"], course) != 0
+    assert "No lesson was found" in capsys.readouterr().err
+
+
+def test_lessons_are_grouped_by_number_and_checkpoints_are_no_lessons(course):
+    for name in ("02_b", "01_lab", "01_topic", "notes"):
+        add(course, name)
+    (course / "notebooks" / ".ipynb_checkpoints").mkdir()
+    add(course, ".ipynb_checkpoints/03_c")
+    found = {number: [path.stem for path in paths] for number, paths in lessons(course).items()}
+    assert found == {"01": ["01_topic", "01_lab"], "02": ["02_b"]}
+
+
+def test_over_budget_is_shown():
+    assert summary(Execution(seconds=89, peak=1_499_000_000)).endswith("ok")
+    assert summary(Execution(seconds=91, peak=1_501_000_000)).endswith("budget: over 90 s, over 1.5 GB")
+
+
+def is_alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system keeps no count of its own")
+def test_no_peak_of_the_process_itself_is_too_short_to_be_seen():
+    code = "block = b'x' * 300_000_000; del block; print('done', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"done\n"
+    with MemoryWatch(process.pid, interval=60) as watch:
+        pass
+    process.communicate(b"\n")
+    assert watch.peak > 300e6
+
+
+def test_memory_of_the_children_is_counted_and_none_survives(tmp_path):
+    child = "import time; block = b'x' * 200_000_000; print('ready', flush=True); time.sleep(600)"
+    cells = (f"import subprocess, sys, time\ncode = {child!r}",
+             "child = subprocess.Popen([sys.executable, '-c', code], stdout=-1, start_new_session=True)",
+             "child.stdout.readline()\nblock = b'x' * 300_000_000",
+             "print(child.pid)")
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(cell) for cell in cells])
+    outcome = execute(notebook, tmp_path)
+    assert outcome.failure is None and 0.5e9 < outcome.peak < 0.8e9
+    assert not is_alive(int(notebook.cells[3].outputs[0].text))
+
+
+def test_a_kernel_that_dies_is_a_failure(tmp_path):
+    outcome = execute(v4.new_notebook(cells=[v4.new_code_cell("import os\nos._exit(1)")]), tmp_path)
+    assert outcome.failure.cell == 1 and "died" in outcome.failure.message
+
+
+def test_a_kernel_that_cannot_start_is_a_failure(tmp_path):
+    outcome = execute(v4.new_notebook(), tmp_path, {"PYTHONHOME": str(tmp_path)})
+    assert "did not start" in outcome.failure.message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_ends_the_kernel_and_leaves_nothing(course, tmp_path):
+    marker, temporary = tmp_path / "pid", tmp_path / "temporary"
+    temporary.mkdir()
+    add(course, "01_long", f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))",
+        "time.sleep(600)")
+    before = snapshot(course)
+    code = ("import sys, pathlib; from course_utils.tools.run import heed_signals, main; heed_signals(); "
+            "sys.exit(main(['run'], pathlib.Path(sys.argv[1])))")
+    process = subprocess.Popen([sys.executable, "-c", code, str(course)], stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)})
+    while not (marker.exists() and marker.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert process.stderr.read() == "\nStopped; every kernel is closed.\n"
+    assert not is_alive(int(marker.read_text()))
+    assert snapshot(course) == before and not list(temporary.iterdir())
