@@ -8,6 +8,7 @@ from playwright.sync_api import sync_playwright
 from course_utils.lessons.lesson00.exercises import QUESTIONS, SIGN
 from course_utils.tools.run import ROOT
 
+pytestmark = pytest.mark.slow  # a real browser, for CI and for whoever changes a lesson
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
 RADIO, SLIDER = "input[type=radio]", ".widget-slider"
 NEW_PICTURE = """([output, old]) => { const picture = output.querySelector("img");
@@ -36,7 +37,7 @@ def lab(browser, tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[
-    pytest.param(WIDE, id="1280px"), pytest.param(NARROW, id="800px", marks=pytest.mark.slow)])
+    pytest.param(WIDE, id="1280px"), pytest.param(NARROW, id="800px")])
 def lesson(request, browser, lab):
     """Lesson 00, opened and run from top to bottom in a fresh kernel."""
     lab.start_afresh()

@@ -176,8 +176,8 @@ for word in sys.stdin:  # the imports are done once; each word starts a run of i
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that can fork")
-@pytest.mark.parametrize(("kills", "rates"), [(4, 10), pytest.param(20, 40, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_lose_and_double_nothing(results, kills, rates):
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_lose_and_double_nothing(results, kills=20, rates=40):
     chance, path, whole_one = random.Random(0), results / "toy.part", results / "toy.csv"
     child = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(results), str(rates)],

@@ -107,6 +107,7 @@ def remembering(exercise):
     return same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", FUNCTIONS, ids=named)
 def test_slips_in_the_solution_are_caught(exercise, monkeypatch, request):
     exercise = remembering(exercise)

@@ -44,6 +44,7 @@ def test_an_empty_folder_becomes_an_environment_and_only_a_change_installs_again
     assert course_python(course, "import alpha; print(alpha.VERSION)") == "1.1"
 
 
+@pytest.mark.slow
 def test_progress_is_visible_while_a_slow_index_answers(with_pip, index):
     index.delay = 0.1
     gate = index.hold(index.add("alpha", "1.0"))
