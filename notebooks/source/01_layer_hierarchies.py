@@ -166,9 +166,9 @@ recall("01-star", "A" if last > first else "B" if last == first else "C")
 
 # %% [markdown]
 # We expected a star that slides to the right: with more examples a probe can use more features, and layer4 has the
-# most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. What
-# moves it is the *task*. Mind the hollow stars: with few digits, or with twenty ants and bees, a second stage may be
-# as good.
+# most. It does not slide. For digits and letters it stays on layer3 from the first example to the eightieth. For
+# ants and bees it wanders. Mind the hollow stars: with few digits, or with twenty ants and bees, a second stage may
+# be as good.
 #
 # Our primary claim, written down before the runs, was about one digit of each class:
 
