@@ -112,7 +112,7 @@ def tiles(size: int, crop: str = "squash") -> tuple[Examples, Examples]:
     groups = _tile_groups(archive, list(found), np.array([int(match[2]) for match in found.values()]))
     test = hold_out(y, list(found), groups)
     x = _decode_all(archive, list(found), size, crop)
-    return (x[~test], y[~test]), (x[test], y[test])
+    return (x[~test], y[~test], groups[~test]), (x[test], y[test], groups[test])
 
 
 def _tile_groups(archive: Archive, names: list[str], numbers: np.ndarray) -> np.ndarray:

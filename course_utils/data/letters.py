@@ -1,18 +1,20 @@
-"""Letters drawn from the fonts that come with matplotlib: each image from its own random numbers."""
+"""Letters drawn from fonts that come inside installed packages: each image from its own random numbers."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from string import ascii_uppercase
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-VERSION = 1  # raise it when a letter comes out differently than before
-COUNT = {"train": 1_000, "test": 100}  # images a class
-FONTS = {  # the bundled fonts that hold Latin letters; the others hold symbols only
+from course_utils.errors import DataUnavailable
+
+VERSION = 2  # raise it when a letter comes out differently than before
+COUNT = {"train": 2_500, "test": 100}  # images a class; so many that two draws of 1,000 share less than half
+FONTS = {  # the fonts of matplotlib that hold Latin letters; the others hold symbols only
     "DejaVuSans": "DejaVu Sans",
     "DejaVuSans-Oblique": "DejaVu Sans Oblique",
     "DejaVuSans-Bold": "DejaVu Sans Bold",
@@ -35,8 +37,30 @@ FONTS = {  # the bundled fonts that hold Latin letters; the others hold symbols 
     "cmss10": "Computer Modern Sans",
     "cmtt10": "Computer Modern Typewriter",
 }
-_ALL_FONTS = list(FONTS)
-SEEN_FONTS, UNSEEN_FONTS = _ALL_FONTS[:12], _ALL_FONTS[12:]  # whole families: a bold face is no unseen font
+_FOUR = ("Regular", "Italic", "Bold", "BoldItalic")
+# Families by part: what one hand drew stands on one side, serif and sans, upright and slanted, bold and light.
+FAMILIES = {
+    "train": {
+        "DejaVu": tuple(font for font in FONTS if font.startswith("DejaVu")),
+        "STIX": tuple(font for font in FONTS if font.startswith("STIX")),
+        "Lato": tuple(f"Lato-{style}" for style in _FOUR),
+    },
+    "test": {
+        "Computer Modern": tuple(font for font in FONTS if font.startswith("cm")),
+        "Source": tuple(f"Source{kind}Pro-{style}" for kind in ("Sans", "Serif") for style in ("Regular", "It", "Bold")),
+        "Caladea": tuple(f"Caladea-{style}" for style in _FOUR),
+        "Manrope": tuple(f"Manrope-{style}" for style in ("Light", "Regular", "Bold")),
+        "Hanken Grotesk": tuple(f"HankenGrotesk-{style}" for style in _FOUR),
+    },
+}
+_PACKAGES = {  # how a font's file name begins: the package whose folder `files` it lies in
+    "Caladea": "font_caladea",
+    "HankenGrotesk": "font_hanken_grotesk",
+    "Lato": "font_lato",
+    "Manrope": "font_manrope",
+    "SourceSansPro": "font_source_sans_pro",
+    "SourceSerifPro": "font_source_serif_pro",
+}
 UNSEEN_LETTERS = "BGKRTY"  # round, straight, slanted and tailed: what a font can be told by
 SEEN_LETTERS = "".join(sorted(set(ascii_uppercase) - set(UNSEEN_LETTERS)))
 
@@ -44,19 +68,16 @@ SEEN_LETTERS = "".join(sorted(set(ascii_uppercase) - set(UNSEEN_LETTERS)))
 def draw_letters(label: str, part: str, chosen: np.ndarray, size: int) -> np.ndarray:
     """The images numbered `chosen` of one part, as uint8 N x 3 x size x size, grey in three equal channels.
 
-    `label` is "letter" (26 classes; part "train" uses `SEEN_FONTS`, "test" the others) or "font" (21 classes;
-    "train" uses `SEEN_LETTERS`, "test" the others). Number k belongs to class k // n for n images a class, so
-    only the images asked for are drawn, and each is the same whatever else is drawn.
+    `label` is "letter" (26 classes; each part in its own `FAMILIES`) or "font" (the 21 `FONTS`; "train" uses
+    `SEEN_LETTERS`, "test" the others). Number k belongs to class k // n for n images a class, so only the
+    images asked for are drawn, and each is the same whatever else is drawn.
     """
-    count = COUNT[part]
-    fonts, letters = parts(label, part)
-    out = np.empty((len(chosen), size, size), np.uint8)
-    tables = {c: settings_of(label, part, c, count) for c in set((chosen // count).tolist())}
+    count, out = COUNT[part], np.empty((len(chosen), size, size), np.uint8)
+    tables = {c: settings_of(label, part, c) for c in set((chosen // count).tolist())}
     for row, number in enumerate(chosen.tolist()):
         c, k = divmod(number, count)
         setting = {name: values[k] for name, values in tables[c].items()}
-        other = int(setting["other"] * (len(fonts) if label == "letter" else len(letters)))
-        font, letter = (fonts[other], letters[c]) if label == "letter" else (fonts[c], letters[other])
+        _, font, letter = _choice(label, part, c, setting["other"])
         out[row] = _draw(font, letter, size, setting)
     return np.repeat(out[:, None], 3, axis=1)
 
@@ -66,15 +87,26 @@ def letter_classes(label: str) -> list[str]:
     return list(ascii_uppercase) if label == "letter" else list(FONTS.values())
 
 
-def parts(label: str, part: str) -> tuple[list[str], str]:
-    """The fonts and the letters of the training or the test part of a task."""
-    if label == "letter":
-        return (SEEN_FONTS if part == "train" else UNSEEN_FONTS), ascii_uppercase
-    return _ALL_FONTS, (SEEN_LETTERS if part == "train" else UNSEEN_LETTERS)
+def families_of(part: str) -> np.ndarray:
+    """The font family of every image of a part of the letters, in the order of their numbers."""
+    tables = (settings_of("letter", part, c)["other"] for c in range(len(ascii_uppercase)))
+    return np.concatenate([[_choice("letter", part, 0, other)[0] for other in table] for table in tables])
 
 
-def settings_of(label: str, part: str, c: int, count: int) -> dict[str, np.ndarray]:
+def _choice(label: str, part: str, c: int, other: float) -> tuple[str, str, str]:
+    """The family, the font and the letter of an image of class `c`; `other` (0 to 1) chooses what the class leaves."""
+    if label == "font":
+        shown = SEEN_LETTERS if part == "train" else UNSEEN_LETTERS
+        return "", list(FONTS)[c], shown[int(other * len(shown))]
+    families = FAMILIES[part]
+    number, rest = divmod(other * len(families), 1)
+    name = list(families)[int(number)]
+    return name, families[name][int(rest * len(families[name]))], ascii_uppercase[c]
+
+
+def settings_of(label: str, part: str, c: int) -> dict[str, np.ndarray]:
     """Random numbers of all images of class `c`; lengths are shares of the picture's side, angles degrees."""
+    count = COUNT[part]
     rng = np.random.default_rng([int(label == "font"), int(part == "test"), c])
     ground = rng.uniform(0, 255, count)
     contrast = rng.uniform(70, 200, count)
@@ -107,10 +139,25 @@ def _draw(font: str, letter: str, size: int, setting: dict[str, float]) -> np.nd
 @lru_cache(maxsize=2_000)
 def _glyph(font: str, letter: str, points: int) -> tuple[Image.Image, float]:
     """White on black, the letter's box in the middle of a square; and the height of the font's capitals."""
-    face = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")), points)
+    face = ImageFont.truetype(str(_file(font)), points)
     left, top, right, bottom = face.getbbox(letter)
     side = 2 * max(right - left, bottom - top)
     square = Image.new("L", (side, side))
     ImageDraw.Draw(square).text(((side - left - right) / 2, (side - top - bottom) / 2), letter, 255, face)
     capitals = face.getbbox("H")
     return square, capitals[3] - capitals[1]
+
+
+@cache
+def _file(font: str) -> Path:
+    """Where a font lies; DataUnavailable where its package is not installed."""
+    package = _PACKAGES.get(font.split("-")[0])
+    spec = find_spec(package or "matplotlib")
+    home = Path(spec.origin).parent / ("files" if package else "mpl-data/fonts/ttf") if spec and spec.origin else None
+    found = [home / f"{font}{ending}" for ending in (".ttf", ".otf") if home and (home / f"{font}{ending}").exists()]
+    if not found:
+        raise DataUnavailable(
+            f"The font {font} is not in the installed package {package or 'matplotlib'}.\n"
+            "Expected the versions in requirements.txt. Run: python3 -m course_utils setup"
+        )
+    return found[0]

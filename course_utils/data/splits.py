@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from course_utils.errors import BadData, check_number
 
 TEST_SHARE = 0.2
-Examples = tuple[np.ndarray, np.ndarray]  # x and y
+Examples = tuple[np.ndarray, ...]  # x and y, and groups where examples share something
 _said: set[str] = set()
 
 
@@ -22,11 +22,13 @@ _said: set[str] = set()
 class Split:
     """Examples `x` and their classes `y` (int64, N).
 
-    Images are uint8, N x 3 x H x W (in memory or memory-mapped); texts are an array of N strings.
+    Images are uint8, N x 3 x H x W (in memory or memory-mapped); texts are an array of N strings. `groups` (N)
+    names what examples share (a font family, a tile, a photograph); None where each stands for itself.
     """
 
     x: np.ndarray
     y: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,6 +80,14 @@ def draw(y: np.ndarray, per_class: int | None, seed: int, classes: Sequence[str]
     small = [f"{classes[c]} ({counts[c]})" for c in np.flatnonzero(counts < per_class)]
     notice = f"Fewer than {per_class} training examples, so all are taken: {', '.join(small)}." if small else ""
     return np.sort(np.concatenate(picked)), notice
+
+
+def shared_share(y: np.ndarray, per_class: int) -> float:
+    """The share of one draw of `per_class` examples of each class that another seed's draw holds too, on average."""
+    counts = np.bincount(y)
+    counts = counts[counts > 0]
+    taken = np.minimum(per_class, counts)
+    return float((taken**2 / counts).sum() / taken.sum())
 
 
 def draw_in_one_order(
@@ -133,8 +143,8 @@ def show_some(names: Sequence[str], most: int = 10) -> str:
 def assemble(
     name: str,
     classes: Sequence[str],
-    train: tuple[np.ndarray | Callable[[np.ndarray], np.ndarray], np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    train: tuple[np.ndarray | Callable[[np.ndarray], np.ndarray], np.ndarray] | Examples,
+    test: Examples,
     photographs: bool,
     per_class: int | None,
     seed: int,
@@ -144,13 +154,15 @@ def assemble(
     x, y = train[0], np.asarray(train[1], np.int64)
     chosen, fewer = draw(y, per_class, seed, classes)
     say(fewer)
+    rows = np.arange(len(y)) if chosen is None else chosen
+    groups = train[2][rows] if len(train) > 2 else None
     if callable(x):
-        chosen = np.arange(len(y)) if chosen is None else chosen
-        split = Split(x(chosen), y[chosen])
+        split = Split(x(rows), y[rows], groups)
     else:
-        split = Split(x, y) if chosen is None else Split(x[chosen], y[chosen])
+        split = Split(x if chosen is None else x[rows], y[rows], groups)
     notices = " ".join(filter(None, (notice, fewer)))
-    return Task(name, list(classes), split, Split(test[0], np.asarray(test[1], np.int64)), photographs, notices)
+    tested = Split(test[0], np.asarray(test[1], np.int64), *test[2:])
+    return Task(name, list(classes), split, tested, photographs, notices)
 
 
 def hold_out(y: np.ndarray, keys: Sequence[str], groups: np.ndarray | None = None) -> np.ndarray:

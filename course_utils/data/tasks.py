@@ -22,7 +22,7 @@ from course_utils.data.cache import cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
 from course_utils.data.images import matches, thumbnails, to_square
-from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw_in_one_order, hold_out, say
+from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw, hold_out, say
 from course_utils.data.tables import task_from_csv
 from course_utils.errors import BadData, DataUnavailable
 
@@ -71,11 +71,32 @@ def load_task(
 
 
 def pool_task(task: Task, per_class: int, seed: int) -> Task:
-    """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score."""
-    x, y = task.train.x, task.train.y
-    train, rest = draw_in_one_order(y, per_class, seed)
-    rest = rest[:1000]
-    return replace(task, train=Split(x[train], y[train]), test=Split(x[rest], y[rest]))
+    """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score.
+
+    What is scored is apart as the test split is: where examples have groups (font families, tiles), whole groups
+    are held out, at most two fifths of each class.
+    """
+    x, y, groups = task.train.x, task.train.y, task.train.groups
+    order = np.random.default_rng(seed).permutation(len(y))
+    apart = np.zeros(len(y), bool) if groups is None else _whole_groups(y, groups, seed)
+    left = np.flatnonzero(~apart)
+    rows, _ = draw(y[left], per_class, seed, task.classes)
+    train = left if rows is None else left[rows]
+    scored = order[apart[order]] if apart.any() else order[~np.isin(order, train)]
+    train, test = (Split(x[r], y[r], None if groups is None else groups[r]) for r in (train, scored[:1000]))
+    return replace(task, train=train, test=test)
+
+
+def _whole_groups(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """True for the examples of some groups, chosen by `seed`: as many as make up at most two fifths of each class."""
+    names, number = np.unique(groups, return_inverse=True)
+    content = np.zeros((len(names), y.max() + 1), int)
+    np.add.at(content, (number, y), 1)
+    most, taken, chosen = 0.4 * content.sum(0), np.zeros(content.shape[1], int), []
+    for group in np.random.default_rng(seed).permutation(len(names)):
+        if (taken + content[group] <= most)[content[group] > 0].all():
+            taken, chosen = taken + content[group], [*chosen, group]
+    return np.isin(number, chosen)
 
 
 def available() -> dict[str, str]:
@@ -151,7 +172,10 @@ def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Exam
         return {f"{part}_{k}": pair[i] for part, pair in parts.items() for i, k in enumerate("xy")}
 
     got = cached(name, f"{surfaces.VERSION} {size}", make)
-    return classes, (got["train_x"], got["train_y"]), (got["test_x"], got["test_y"])
+    sides = [(got[f"{part}_x"], got[f"{part}_y"]) for part in ("train", "test")]
+    if name == "textures":  # a class is one photograph
+        sides = [(*side, side[1]) for side in sides]
+    return classes, *sides
 
 
 def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
@@ -164,8 +188,9 @@ def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
 
     test_x = cached("letters", f"{letters.VERSION} {label} {size}", make)["x"]
     y = {part: k // letters.COUNT[part] for part, k in numbers.items()}
+    families = {part: [letters.families_of(part)] if label == "letter" else [] for part in y}
     draw_train = partial(letters.draw_letters, label, "train", size=size)
-    return classes, (draw_train, y["train"]), (test_x, y["test"])
+    return classes, (draw_train, y["train"], *families["train"]), (test_x, y["test"], *families["test"])
 
 
 _MAKE = {

@@ -86,7 +86,8 @@ def _complete(
     work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
     finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
     for row in tqdm(finished, total=len(missing), desc=name):
-        writer.add({**row, **marks})
+        weights = results.weights_checksum(row.get("backbone", "photonet"))
+        writer.add({**row, **marks, "weights": weights})
     writer.finish()
 
 

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -105,21 +106,27 @@ def marks(version: int) -> dict:
     answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
     torch_version = ".".join(torch.__version__.split(".")[:2])
     machine = f"{platform.machine()} {os.cpu_count()} cores"
-    values = (version, weights_checksum(), torch_version, machine, answer.stdout.strip())
+    values = (version, "", torch_version, machine, answer.stdout.strip())
     return dict(zip(MARKS[1:], values, strict=True))
 
 
-def weights_checksum() -> str:
-    """Twelve hexadecimal digits that tell these weights of PhotoNet from others.
+@cache
+def weights_checksum(backbone: str = "photonet") -> str:
+    """Twelve hexadecimal digits that tell the weights of a backbone from others.
 
-    CourseError unless they are the ones on their card: damaged ones must not make rows, nor make stored rows stale.
+    CourseError unless PhotoNet's are the ones on their card: damaged ones must not make rows, nor make stored rows
+    stale. Those of EfficientNet-Lite0 are checked against the sum that the course knows.
     """
-    from course_utils.models.loading import WEIGHTS  # brings torch, which reading rows does not need
+    from course_utils.models import libraries, loading  # they bring torch, which reading rows does not need
 
-    found, card = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(), WEIGHTS.with_name("README.md")
+    if backbone == "efficientnet_lite0":
+        return hashlib.sha256(libraries.lite0_file().read_bytes()).hexdigest()[:12]
+    path = loading.WEIGHTS.with_name(f"{backbone}.safetensors")
+    card = path.with_name("README.md" if backbone == "photonet" else f"{backbone}.md")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found not in card.read_text(encoding="utf-8"):
         raise CourseError(
-            f"{WEIGHTS} has the sha256 {found[:12]}…, which is not on its card, {card.name}: it may be damaged.\n"
+            f"{path} has the sha256 {found[:12]}…, which is not on its card, {card.name}: it may be damaged.\n"
             "Expected the weights that the stored rows were made with; nothing was written.\n"
             "Fetch them again (git checkout data/weights), or make new ones: python3 -m course_utils pretrain"
         )
@@ -140,7 +147,8 @@ def _current(rows: pd.DataFrame, version: int) -> pd.DataFrame:
     """The rows of this version that were made with the weights that are here."""
     if rows.empty:
         return rows
-    return rows[(rows["version"] == str(version)) & (rows["weights"] == weights_checksum())]
+    backbones = rows["backbone"] if "backbone" in rows else pd.Series("photonet", rows.index)
+    return rows[(rows["version"] == str(version)) & (rows["weights"] == backbones.map(weights_checksum))]
 
 
 def stale(name: str, version: int) -> int:

