@@ -18,7 +18,7 @@ from course_utils.training.evaluation import Score, evaluate
 from course_utils.training.fit import fit
 from course_utils.training.strategies import STRATEGIES
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # For `fit`'s defaults: tasks to choose them by, and others to try them on (photographs a class).
 CHOOSING = {"textures": 10, "letters": 10}
 TRYING = {"digits": 10, "ants_bees": 40}
@@ -44,7 +44,7 @@ def as_it_comes(task: Task, strategy: str, seed: int, **settings) -> Score:
 TRANSFER_MEASURES = (*KNOBS, "overlap", "accuracy", "balanced_accuracy", "correct")
 STUDIES = {
     "defaults": Study(
-        defaults, grid_of(task=CHOOSING | TRYING, strategy=STRATEGIES, lr=RATES[1:]), TUNING_SEEDS[:2], minutes=15
+        defaults, grid_of(task=CHOOSING | TRYING, strategy=STRATEGIES, lr=RATES), TUNING_SEEDS[:2], 15, version=2
     ),
     "transfer_tuning": Study(transfer_tuning, tuning_grid(), TUNING_SEEDS, version=2, minutes=35),
     "transfer": Study(transfer, transfer_grid(), range(10), 55, 2, ("transfer_tuning",), TRANSFER_MEASURES),
