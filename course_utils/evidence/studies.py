@@ -5,6 +5,7 @@ from course_utils.data.tasks import Task, load_task, pool_task
 from course_utils.evidence.experiments import HITS, TUNING_SEEDS, Study, grid_of
 from course_utils.evidence.transfer_grid import (
     KNOBS,
+    POOL,
     lite0_grid,
     lite0_tuning_grid,
     photonets_grid,
@@ -30,7 +31,8 @@ def defaults(seed: int, task: str, strategy: str, lr: float) -> dict:
     Primary claim: on tasks that were not used to choose it, each strategy's rate in
     `course_utils.training.strategies.DEFAULTS` is within .03 of the best of 1e-3 to 3e-2.
     """
-    within = pool_task(load_task(task, image_size=32), (CHOOSING | TRYING)[task], seed)
+    pool = load_task(task, per_class=POOL.get(task), image_size=32)
+    within = pool_task(pool, (CHOOSING | TRYING)[task], seed)
     return {"accuracy": round(as_it_comes(within, strategy, seed, lr=lr).accuracy, 4)}
 
 
