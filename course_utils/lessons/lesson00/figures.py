@@ -70,7 +70,7 @@ def accuracy_against_examples(
     words += "" if chance is None else f" Always naming the larger class gives {100 * chance:.0f} %."
     if fewer is not None and 0 < fewer.examples < fewer.largest:
         _arrow(ax, fewer, thumbnails)
-        ax.set_title(f"With transfer, about {fewer.examples:.0f} photographs of each do what {fewer.largest} do without")
+        ax.set_title(f"With transfer, {fewer.examples:.0f} photographs of each do what {fewer.largest} do without")
         ends_of_arrow = f"from {fewer.largest} of each to {fewer.examples:.0f}"
         words += f" An arrow at {100 * fewer.accuracy:.0f} % leads {ends_of_arrow}: {fewer}."
     name_ends(ax, ends)
@@ -178,7 +178,6 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(f"points by which {first.name} leads {second.name}", fontsize=11)
     return say(ax.figure, (
-        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} points (seed "
-        f"{gap.idxmin()}) to {gap.max():+.0f} (seed {gap.idxmax()}); {(gap > 0).sum()} above zero, "
-        f"{(gap < 0).sum()} below. The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
+        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
+        f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
     ))  # fmt: skip
