@@ -22,7 +22,7 @@ from toys import digits_task, small_net
 
 from course_utils import claim, paired_difference
 from course_utils.data.downloads import find_data
-from course_utils.data.letters import SEEN_FONTS, UNSEEN_FONTS
+from course_utils.data.letters import FAMILIES, settings_of
 from course_utils.data.tasks import Split, Task, load_task
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.claims import mean_interval
@@ -261,6 +261,13 @@ def test_shares_are_taken_over_the_right_photographs(monkeypatch):
     assert found == {"accuracy": 0.7, "leaked_bees": 0.0, "clean_bees": 1.0, "ants": 1.0}
 
 
+def test_the_draw_that_stored_pairs_rest_on_keeps_its_order(monkeypatch):
+    monkeypatch.setattr(leakage, "EACH", 2)
+    y = np.array([1, 0, 0, 1, 1, 0, 0, 1])
+    assert np.random.default_rng(2).permutation(8).tolist() == [6, 5, 7, 2, 3, 4, 0, 1]
+    assert leakage._draw(y, 2).tolist() == [6, 5, 7, 3]
+
+
 def test_without_the_source_one_is_sent_to_the_stored_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
     with pytest.raises(DataUnavailable, match="load_results") as caught:
@@ -417,23 +424,25 @@ def test_a_perfect_model_has_an_error_that_grows_as_pictures_get_fewer():
 
 
 def test_the_pictures_are_those_of_the_task():
-    x, degrees, fonts = turned_letters("test", 100)
-    assert np.array_equal(x, load_task("letters", per_class=1).test.x)
-    assert len(degrees) == len(fonts) == len(x) == 2600
+    x, degrees, families = turned_letters("test", 100)
+    task = load_task("letters", per_class=1)
+    assert np.array_equal(x, task.test.x) and np.array_equal(families, task.test.groups)
+    assert len(degrees) == len(families) == len(x) == 2600
     assert degrees.min() < -14 and degrees.max() > 14 and np.abs(degrees).max() <= 15
 
 
-def test_no_font_is_on_both_sides_and_few_pictures_are_the_first_of_many():
+def test_no_family_is_on_both_sides_and_few_pictures_are_the_first_of_many():
     few, many = turned_letters("train", 5), turned_letters("train", 20)
-    assert set(many[2]) == set(SEEN_FONTS) and set(turned_letters("test", 20)[2]) == set(UNSEEN_FONTS)
+    assert set(many[2]) == set(FAMILIES["train"]) and set(turned_letters("test", 20)[2]) == set(FAMILIES["test"])
     first = (np.arange(26)[:, None] * 20 + np.arange(5)).ravel()
     assert all(np.array_equal(a, b[first]) for a, b in zip(few, many, strict=True))
 
 
 def test_above_zero_is_clockwise():
     """An upright I that is turned clockwise has its upper half right of its lower half."""
-    x, degrees, fonts = turned_letters("train", 100)
-    rows = [k for k in range(800, 900) if fonts[k] == "DejaVuSans"]  # I is the ninth letter
+    x, degrees, _ = turned_letters("train", 400)
+    upright = settings_of("letter", "train", 8)["font"][:400] == "Lato-Regular"  # I is the ninth letter
+    rows = 8 * 400 + np.flatnonzero(upright)
     lean = []
     for k in rows:
         ink = np.abs(x[k, 0].astype(float) - x[k, 0, 0, 0])
