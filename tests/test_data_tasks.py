@@ -11,7 +11,7 @@ from machines import whole
 
 from course_utils.data import downloads, external, splits, surfaces, tasks
 from course_utils.data.images import matches, thumbnails
-from course_utils.data.letters import FAMILIES
+from course_utils.data.letters import _PACKAGES, FAMILIES
 from course_utils.data.tasks import SHIPPED, all_task_images, available, load_task, pool_task
 from course_utils.errors import BadData, CourseError, DataUnavailable
 
@@ -228,5 +228,10 @@ def test_the_readme_of_the_data_names_every_task_and_source():
         assert f"`{name}`" in text, name
     for file in surfaces.PHOTOGRAPHS.values():
         assert f"`{file}`" in text, file
+    for part, word in (("train", "trains"), ("test", "tests")):
+        for family, fonts in FAMILIES[part].items():
+            packages = {_PACKAGES.get(font.split("-")[0], "matplotlib").replace("_", "-") for font in fonts}
+            (row,) = [line for line in text.splitlines() if line.startswith(f"| {family} ") and f"| {word} |" in line]
+            assert f"| {len(fonts)} |" in row and all(package in row for package in packages), family
     for path in (ROOT / "data").glob("*.sha256"):
         assert path.name in text
