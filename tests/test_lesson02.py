@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from figures import (
+    ARMS,
     FigureTests,
+    controls,
     drawn,
     pictures,
+    some_runs,
     widest_names,
     words,
 )
@@ -533,6 +536,27 @@ def the_leak():
     ]))  # fmt: skip
 
 
+def the_predictions():
+    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
+    return figures.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
+
+
+def by_task(table):
+    """The same rows for two tasks, the second of them harder, without the largest size."""
+    harder = table[table.per_class < 40].assign(task="letters", accuracy=table.accuracy - 0.3)
+    return pd.concat([table.assign(task="photos"), harder])
+
+
+def the_tasks():
+    titles, chance = {"photos": "photographs", "letters": "letters"}, {"photos": 0.5, "letters": 0.1}
+    return figures.accuracy_by_task(by_task(some_runs()), titles, ARMS, by_task(controls()), chance)
+
+
+def the_differences():
+    titles, sides = {"photos": "photographs", "letters": "letters"}, ("transfer better", "from scratch better")
+    return figures.differences_by_task(by_task(some_runs()), "feature_extraction", "from_scratch", titles, sides, 60)
+
+
 FIGURES = {
     "chosen_epochs": the_chosen_epochs,
     "splits_and_folds": the_splits_and_folds,
@@ -540,6 +564,9 @@ FIGURES = {
     "reliability": the_reliability,
     "leaked_and_clean": the_leak,
     "neighbours": the_neighbours,
+    "predictions": the_predictions,
+    "accuracy_by_task": the_tasks,
+    "differences_by_task": the_differences,
 }
 
 
@@ -553,6 +580,39 @@ def test_the_class_names_of_every_task_that_ships_have_room():
         near = pictures(5), [label, *widest_names(4)], 0.5
         figure = drawn(partial(figures.neighbours, pictures(1)[0], label, {"raw pixels": near, "features": near}, 0.1))
         assert label[:7] in words(figure) and label in figure.words
+
+
+def test_the_class_names_of_every_task_have_room_above_predictions():
+    names, sure = widest_names(3), np.eye(3)[[0, 0, 1, 1, 2, 2]]
+    figure = drawn(partial(figures.predictions, pictures(6), np.arange(6) % 3, sure, names))
+    assert all(name[:7] in words(figure) and name in figure.words for name in names[:2])
+
+
+def test_predictions_say_what_is_wrong_by_a_sign_as_well():
+    figure = drawn(the_predictions)
+    said = words(figure)
+    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
+    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
+
+
+def test_a_panel_a_task_with_its_own_controls_and_differences():
+    figure = drawn(the_tasks)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["photographs", "letters"]
+    assert "letters, transfer: 0.26 with 2 of each, 0.46 with 20." in figure.words
+    assert "No transfer there: 0.10 to 0.27." in figure.words
+    differences = drawn(the_differences)
+    rows = some_runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
+    gap = (rows["feature_extraction"] - rows["from_scratch"]).mean()
+    assert f"{gap:+.3f} with 10" in differences.words and "above zero transfer better" in differences.words
+
+
+def test_a_difference_that_may_be_none_is_hollow():
+    half = some_runs().query("per_class == 2 and strategy != 'fine_tuning'").assign(task="photos")
+    same = half.assign(accuracy=0.5 + 0.01 * (half.seed % 2 - 0.5) * (half.strategy == "from_scratch"))
+    fills = [figures.differences_by_task(table, "feature_extraction", "from_scratch", {"photos": "photographs"},
+                                       ("one", "other"), 500).axes[0].lines[2].get_markerfacecolor()
+             for table in (half, same)]
+    assert fills[0] != "#ffffff" and fills[1] == "#ffffff"
 
 
 def test_neighbours_are_marked_by_sign_and_frame():

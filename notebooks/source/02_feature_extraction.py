@@ -247,7 +247,7 @@ titles = {"ants_bees": "ants and bees", "faces": "faces",
           "letters": "letters", "digits": "digits"}
 chance = {"ants_bees": 83 / 153, "faces": 0.5, "letters": 1 / 26, "digits": 0.1}
 arms = {"feature_extraction": "frozen", "from_scratch": "from scratch"}
-plots.accuracy_by_task(runs, titles, arms, controls, chance)
+lesson02.figures.accuracy_by_task(runs, titles, arms, controls, chance)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -281,7 +281,7 @@ claim("With two examples of each class, mean of four tasks, "
 
 # %%
 sides = ("fine-tuning better", "freezing better")
-plots.differences_by_task(
+lesson02.figures.differences_by_task(
     runs, "fine_tuning", "feature_extraction", titles, sides, mark=500)
 
 # %% [markdown]

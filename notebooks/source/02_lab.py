@@ -1220,9 +1220,11 @@ table.round(2).astype(object).fillna("")  # a guess has no interval
 # their photographs through your head, the surest mistakes first:
 
 # %%
+from course_utils.lessons import lesson02
+
 chances = head.predict_proba(theirs)
 surest = chances[range(len(their_y)), their_y].argsort()[:6]
-plots.predictions(their_x[surest], their_y[surest], chances[surest], classes)
+lesson02.figures.predictions(their_x[surest], their_y[surest], chances[surest], classes)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
