@@ -109,9 +109,9 @@ check("01-order", answer, solution=True)
 # train the simplest classifier on them, a linear one. What the probe gets right is in the features; it has nothing
 # else to go by.
 #
-# We probed every stage of PhotoNet on four tasks: **ants and bees**, photographs like those of the source; **faces**
-# or not; **letters** in many fonts; handwritten **digits**. Each with 1, 5, 20 and, where there are enough, 80
-# examples of each class, over ten seeds. The untrained twin is probed too: it is the control.
+# We probed every stage of PhotoNet on three tasks: **ants and bees**, photographs like those of the source;
+# **letters** in many fonts; handwritten **digits**. Each with 1, 5, 20 and, where there are enough, 80 examples of
+# each class, over ten seeds. The untrained twin is probed too: it is the control.
 #
 # The **star** marks the best stage. It is chosen on held-out pictures, which no probe learned from and which are not
 # the test pictures either. Whoever chooses on the test pictures fools themselves. The star is filled if the stage is
@@ -219,9 +219,8 @@ means = at_20.pivot_table(index="task", columns=["network", "stage"], values="ac
 (means["pretrained"] - means["untrained"])[list(model.stages)].round(2)
 
 # %% [markdown]
-# At the stem, training adds .02 or less on three of the four tasks: the stem's averages tell what random kernels tell
-# nearly as well. (A probe that sees the places might judge otherwise.) The large gains come at layer3 and layer4.
-# Faces are the exception, with the same gain everywhere; they have 40 test pictures only, so take that row with care.
+# At the stem, training adds .02 or less: the stem's averages tell what random kernels tell nearly as well. (A probe
+# that sees the places might judge otherwise.) The large gains come at layer3 and layer4.
 #
 # Stored numbers deserve a check, so one probe is done again here:
 
