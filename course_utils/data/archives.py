@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import io
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 from course_utils.errors import BadData
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _SMALL = 1 << 20  # bytes; larger files are told apart by both ends, size and time
 _END = 1 << 16
 LARGEST = 500 << 20  # bytes of one file; a picture has far fewer, and a zip can promise what no memory holds
@@ -82,8 +84,9 @@ def check_regular(path: Path) -> None:
 
 
 def _shown(name: str) -> str:
-    """A file name as text; bytes that are none are written out."""
-    return name.encode("utf-8", "backslashreplace").decode() if not name.isascii() else name
+    """A file name as text in one line; bytes that are no text, and line breaks, are written out."""
+    name = name.encode("utf-8", "backslashreplace").decode()
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def existing(path: str | Path, what: str) -> Path:
