@@ -1,7 +1,10 @@
 """Backbones by name, with a new head; and no backbone at all."""
 
+import functools
+import hashlib
 import json
 from collections import OrderedDict
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -72,7 +75,7 @@ def _build(name: str, pretrained: bool, image_size: int | None) -> Model:
         return libraries.efficientnet_lite0(pretrained, image_size)
     if name in libraries.TORCHVISION:
         return libraries.from_torchvision(name, pretrained, image_size)
-    if name.startswith("timm:"):
+    if isinstance(name, str) and name.startswith("timm:"):
         return libraries.from_timm(name.removeprefix("timm:"), pretrained, image_size)
     known = ", ".join([*PHOTONETS, "efficientnet_lite0", *libraries.TORCHVISION])
     raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
@@ -82,15 +85,31 @@ def _photonet(name: str, pretrained: bool, image_size: int | None) -> PhotoNet:
     model, path = PhotoNet(pretrained), WEIGHTS.with_name(f"{name}.safetensors")
     model.name, model.native_size = name, image_size
     try:
+        _check_card(path)
         with safe_open(path, framework="pt") as file:
             model.classes = json.loads(file.metadata()["classes"])
             tensors = {key: file.get_tensor(key) for key in (file.keys() if pretrained else [])}
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        model.head = nn.Linear(model.width, len(model.classes))
+        if pretrained:
+            model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ModelUnavailable(
-            f"The weights of {name} cannot be read ({type(error).__name__}: {error}).\n"
+            f"The weights of {name} cannot be used ({type(error).__name__}: {reason}).\n"
             f"They ship as data/weights/{path.name}: get it again with `git checkout -- data/weights`."
         ) from error
-    model.head = nn.Linear(model.width, len(model.classes))
-    if pretrained:
-        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     return model
+
+
+def _check_card(path: Path) -> None:
+    """`ValueError` unless the card of these weights names their checksum: nothing else shows a flipped bit."""
+    card = path.with_name("README.md" if path == WEIGHTS else f"{path.stem}.md")
+    status = path.stat()
+    if _checksum(path, status.st_size, status.st_mtime_ns) not in card.read_text(encoding="utf-8"):
+        raise ValueError(f"its checksum is not the one on its card, {card.name}: it is damaged or was replaced")
+
+
+@functools.cache
+def _checksum(path: Path, *state: int) -> str:
+    """The SHA-256 of a file, worked out once for each `state` that the file is in."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
