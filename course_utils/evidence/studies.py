@@ -2,7 +2,7 @@
 
 
 from course_utils.data.tasks import Task, load_task, pool_task
-from course_utils.evidence.experiments import HITS, TUNING_SEEDS, Study, grid_of
+from course_utils.evidence.experiments import TUNING_SEEDS, Study, grid_of
 from course_utils.evidence.transfer_grid import (
     KNOBS,
     lite0_grid,
