@@ -12,6 +12,7 @@ from course_utils.lessons.lesson01.yosinski import (
     yosinski_tuning,
 )
 
+HEADLINE = {"task": "digits", "per_class": 1, "network": "pretrained", "stage": "layer3", "dimensions": 0, "seed": 0}
 STUDIES = {
     "probes_tuning": Study(probes_tuning, tuning_grid(), TUNING_SEEDS, minutes=10),
     "probes": Study(
@@ -21,6 +22,7 @@ STUDIES = {
         minutes=10,
         needs=("probes_tuning",),
         measures=("accuracy", "apart", "correct"),
+        headline=HEADLINE,
     ),
     "source_distance": Study(
         source_distance, grid_of(task=(*SIZES, "source")), range(10), minutes=2, measures=("distance",)

@@ -5,10 +5,11 @@ from course_utils.lessons.lesson02.epoch_selection import optimism
 from course_utils.lessons.lesson02.leakage import PAIRS, SOURCES, leak
 from course_utils.lessons.lesson02.linear_heads import heads, heads_grid, heads_tuning, heads_tuning_grid
 
+HEADLINE = {"task": "letters", "features": "pretrained", "per_class": 10, "seed": 0}
 STUDIES = {
     "heads_tuning": Study(heads_tuning, heads_tuning_grid(), TUNING_SEEDS, minutes=6),
     "heads": Study(
-        heads, heads_grid(), range(10), version=3, minutes=10, needs=("heads_tuning",), measures=HITS
+        heads, heads_grid(), range(10), 10, 3, ("heads_tuning",), HITS, HEADLINE
     ),
     "optimism": Study(
         optimism,
