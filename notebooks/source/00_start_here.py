@@ -129,8 +129,8 @@ claim("With ten photographs a class, transfer leads training from scratch "
       "with four times the updates by {effect}.", ahead)
 
 # %% [markdown]
-# The whole interval lies above zero: more time did not close the gap. Stored numbers should be checked now and then,
-# so one run is done again, here and now, and compared with what runs of its kind usually give:
+# The whole interval lies above zero: more time did not close the gap. It allows for other test photographs too. Stored
+# numbers should be checked now and then, so one run is done again, here and now. Does nearly the same number come out?
 
 # %%
 spot_check("lesson00")
@@ -142,7 +142,7 @@ spot_check("lesson00")
 #
 # <details><summary>Which control is in the figure, and who chose it</summary>
 # We trained from scratch twice, with 100 and with 400 updates. The figure shows 100, the better one at 120 photographs;
-# we chose it after seeing both. Against 400 updates the factor lies beyond what we can measure (95 % interval 17 or
+# we chose it after seeing both. Against 400 updates the factor lies beyond what we can measure (95 % interval 12 or
 # more), so the choice makes transfer look less good, not better.
 # </details>
 #
@@ -299,12 +299,12 @@ quiz("00-fair")
 # ## What to take away · 1 min
 #
 # 1. With a pretrained backbone, about 3 photographs of each class do what 120 do from scratch: 39 times fewer on this
-#    test set, 12 or more by the 95 % interval.
+#    test set, 10 or more by the 95 % interval.
 # 2. One run proves nothing: among twenty seeds there were winners on both sides. Look for the interval.
 # 3. For a folder of your own, features, a linear head and 5-fold validation say what to expect before you train
 #    anything big.
 #
-# > *"10 to 100 times fewer labels"* · the "10" **holds** here: 39 times fewer (95 % interval: 12 or more). That it is
+# > *"10 to 100 times fewer labels"* · the "10" **holds** here: 39 times fewer (95 % interval: 10 or more). That it is
 # > not more than 100 we cannot tell.
 #
 # **Where next.** The paper to read is [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974), "Do better
