@@ -47,7 +47,7 @@ FAMILIES = {
     },
     "test": {
         "Computer Modern": tuple(font for font in FONTS if font.startswith("cm")),
-        "Source": tuple(f"Source{kind}Pro-{style}" for kind in ("Sans", "Serif") for style in ("Regular", "It", "Bold")),
+        "Source": tuple(f"Source{kind}Pro-{cut}" for kind in ("Sans", "Serif") for cut in ("Regular", "It", "Bold")),
         "Caladea": tuple(f"Caladea-{style}" for style in _FOUR),
         "Manrope": tuple(f"Manrope-{style}" for style in ("Light", "Regular", "Bold")),
         "Hanken Grotesk": tuple(f"HankenGrotesk-{style}" for style in _FOUR),

@@ -1,11 +1,28 @@
-"""The experiments that no single lesson owns: the rates of `fit`, and the shared grid `transfer`."""
-
+"""The experiments that no single lesson owns: the rates of `fit`, the grid `transfer`, and frozen networks."""
 
 from course_utils.data.tasks import Task, load_task, pool_task
 from course_utils.evidence.experiments import TUNING_SEEDS, Study, grid_of
+from course_utils.evidence.frozen import (
+    LITE0_STAGES,
+    MEASURES,
+    NETWORKS,
+    OURS,
+    PENALTIES,
+    TRIED,
+    heads,
+    heads_grid,
+    pixels_grid,
+    stages,
+    stages_grid,
+    stages_tuning,
+)
 from course_utils.evidence.transfer_grid import (
+    HEADLINE,
     KNOBS,
+    LITE0,
     POOL,
+    SIZES,
+    SMALL,
     lite0_grid,
     lite0_tuning_grid,
     photonets_grid,
@@ -43,6 +60,9 @@ def as_it_comes(task: Task, strategy: str, seed: int, **settings) -> Score:
     return evaluate(model, task.test)
 
 
+OTHERS = ("photonet-1", "photonet-2")
+TEN_LETTERS = {"backbone": "photonet", "network": "pretrained", "task": "letters", "per_class": 10, "seed": 0}
+HEADS_MEASURES = ("stage", "positions", *MEASURES)
 TRANSFER_MEASURES = (*KNOBS, "overlap", "accuracy", "balanced_accuracy", "correct")
 STUDIES = {
     "defaults": Study(
@@ -56,5 +76,57 @@ STUDIES = {
     "transfer_lite0_tuning": Study(transfer_tuning, lite0_tuning_grid(), TUNING_SEEDS[:2], minutes=40),
     "transfer_lite0": Study(
         transfer, lite0_grid(), range(10), 150, needs=("transfer_lite0_tuning",), measures=TRANSFER_MEASURES
+    ),
+    "stages_tuning": Study(
+        stages_tuning, stages_grid(["photonet"], OURS) + pixels_grid(), TUNING_SEEDS, 10, measures=tuple(PENALTIES)
+    ),
+    "stages": Study(
+        stages,
+        stages_grid(["photonet"], OURS),
+        range(10),
+        30,
+        needs=("stages_tuning",),
+        measures=MEASURES,
+        headline=TEN_LETTERS | {"stage": "layer3", "positions": 1},
+    ),
+    "stages_photonets": Study(
+        stages,
+        stages_grid(OTHERS, TRIED, networks=["pretrained"]),
+        range(10),
+        20,
+        needs=("stages_tuning",),
+        measures=MEASURES,
+    ),
+    "stages_lite0_tuning": Study(
+        stages_tuning, stages_grid([LITE0], TRIED, LITE0_STAGES), TUNING_SEEDS, 10, measures=tuple(PENALTIES)
+    ),
+    "stages_lite0": Study(
+        stages,
+        stages_grid([LITE0], TRIED, LITE0_STAGES),
+        range(10),
+        40,
+        needs=("stages_lite0_tuning",),
+        measures=MEASURES,
+    ),
+    "heads": Study(
+        heads,
+        heads_grid(["photonet"], SIZES, [*NETWORKS, "pixels"]),
+        range(10),
+        30,
+        version=4,
+        needs=("stages_tuning",),
+        measures=HEADS_MEASURES,
+        headline=TEN_LETTERS,
+    ),
+    "heads_photonets": Study(
+        heads,
+        heads_grid(OTHERS, {task: (n,) for task, n in HEADLINE}, ["pretrained"]),
+        range(10),
+        2,
+        needs=("stages_tuning",),
+        measures=HEADS_MEASURES,
+    ),
+    "heads_lite0": Study(
+        heads, heads_grid([LITE0], SMALL), range(10), 10, needs=("stages_lite0_tuning",), measures=HEADS_MEASURES
     ),
 }

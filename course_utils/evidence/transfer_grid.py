@@ -18,7 +18,7 @@ from course_utils.training.fit import fit
 from course_utils.training.strategies import Strategy, feature_extraction, fine_tuning, from_scratch
 
 LITE0, LITE0_PIXELS = "efficientnet_lite0", 64
-PIXELS = {"digits": 32, "letters": 32, "tiles": 48, "ants_bees": 48}  # a side, for PhotoNet
+PIXELS = {"digits": 32, "letters": 32, "textures": 32, "tiles": 48, "ants_bees": 48}  # a side, for PhotoNet
 SIZES = {"digits": (2, 10, 40, 139), "letters": (2, 10, 40, 1000), "tiles": (2, 5, 10), "ants_bees": (2, 10, 40, 120)}
 SMALL = {"letters": (10, 2, 40), "tiles": (10, 2, 5), "digits": (10, 2, 40)}  # for EfficientNet-Lite0, headline first
 HEADLINE = (("letters", 10), ("tiles", 10))
