@@ -85,8 +85,8 @@ def paired_difference(
     """Accuracy of `a` minus accuracy of `b`, paired by seed, with a 95 % interval for new seeds and new test items.
 
     Which items were right is read from the column `correct` of stored results, what they share from
-    `data/results/items.csv` by the column `task`. Without hits, or where the arms are of different tasks, the interval
-    is for seeds alone, and the result says so.
+    `data/results/items.csv` by the column `task`; put together (`mean_interval`), the interval is slightly too wide.
+    Without hits, or where the arms are of different tasks, it is for seeds alone, and the result says so.
 
     Args:
         table: one row a run, with the columns seed, accuracy and `on`; one row for each arm and seed.
