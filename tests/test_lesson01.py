@@ -277,7 +277,8 @@ def test_the_lesson_quotes_what_is_stored():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for lead in (letters, insects):
         stated = f"{lead.mean:.3f} [{lead.low:.3f}, {lead.high:.3f}]".replace("0.", ".")
-        assert stated in readme
+        assert stated.replace("-", "\N{MINUS SIGN}") in readme
+    assert letters.low > 0 > insects.low
     stem = runs.query("per_class == 20 and stage == 'stem'")
     gains = [paired_difference(rows, "pretrained", "untrained", on="network").mean for _, rows in stem.groupby("task")]
     assert sorted(gain < 0.03 for gain in gains) == [False, True, True, True]
