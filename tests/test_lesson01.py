@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from course_utils.lessons.lesson01.probes import HELD_OUT
 from figures import (
     FigureTests,
     drawn,
@@ -19,7 +20,7 @@ from course_utils import load_model, load_results, paired_difference
 from course_utils.data.splits import Split, Task
 from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.errors import CourseError
-from course_utils.evidence.transfer_grid import STAGES
+from course_utils.grids.transfer_grid import STAGES
 from course_utils.lessons.lesson01 import figures, probes, yosinski
 from course_utils.lessons.lesson01.dissection import (
     Field,
@@ -35,7 +36,6 @@ from course_utils.lessons.lesson01.dissection import (
 )
 from course_utils.lessons.lesson01.feature_visualization import Dream, dream
 from course_utils.lessons.lesson01.figures.stages import best_stage
-from course_utils.lessons.lesson01.probes import HELD_OUT
 from course_utils.lessons.lesson01.views import as_seen, photograph_of
 from course_utils.models.backbones import Model
 from course_utils.tools.run import ROOT

@@ -179,5 +179,6 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
     ax.set_xlabel(f"points by which {first.name} leads {second.name}", fontsize=11)
     return say(ax.figure, (
         f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
-        f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
+        f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. "
+        f"The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
     ))  # fmt: skip
