@@ -32,8 +32,8 @@ from course_utils.grids.studies import TRYING
 from course_utils.lessons import lesson00
 from course_utils.lessons.lesson00 import figures
 from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.lessons.lesson00.figures.race import Race
 from course_utils.lessons.lesson00.photographs import photographs
-from course_utils.lessons.lesson00.race import Race
 from course_utils.lessons.lesson00.recipe import OPEN, SITUATIONS, recipe_card
 from course_utils.training.strategies import DEFAULTS
 
