@@ -23,6 +23,7 @@ from figures import (
 from course_utils import plots
 from course_utils.errors import CourseError
 from course_utils.evidence.claims import mean_interval
+from course_utils.training import History
 
 
 def history(rate, seeds=0):
@@ -101,6 +102,24 @@ def test_what_is_measured_now_and_then_is_drawn_as_it_is():
     figure = plots.learning_curves({"fine_tuning": table}, ["validation_accuracy"])
     assert list(figure.axes[0].lines[0].get_xdata()) == [10, 20, 30, 40]
     assert "validation accuracy" in words(figure) and "means over" not in words(figure)
+
+
+NO_FIGURES = {
+    "no runs": (lambda: plots.learning_curves({}), "They have none"),
+    "a history itself": (lambda: plots.learning_curves({"fine_tuning": History(2, 4)}), "history.table"),
+    "no pictures": (lambda: plots.picture_grid(np.zeros((0, 3, 8, 8), np.uint8), []), "0 pictures and 0 titles"),
+    "too few titles": (lambda: plots.picture_grid(np.zeros((2, 3, 8, 8), np.uint8), ["a"]), "2 pictures and 1 titles"),
+    "fewer labels": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0], np.eye(2), ["a", "b"]), "1 labels"),
+    "fewer classes": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0, 1], np.eye(2), ["a"]), "1 classes"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FIGURES)
+def test_what_cannot_be_drawn_is_a_clear_error(what):
+    draw, words = NO_FIGURES[what]
+    with pytest.raises(CourseError, match=words) as caught:
+        draw()
+    assert len(str(caught.value).splitlines()) <= 3
 
 
 def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are():

@@ -30,10 +30,13 @@ def learning_curves(
         columns: what to draw, of the columns of the tables.
         ax: where to draw a single column.
     """
-    missing = [name for name in columns for table in runs.values() if name not in table]
-    if missing or (ax is not None and len(columns) > 1):
-        have = ", ".join(next(iter(runs.values())).columns)
-        raise CourseError(f"learning_curves draws columns of the tables, one for one ax. They have {have}.")
+    have = list(dict.fromkeys(name for table in runs.values() for name in getattr(table, "columns", ())))
+    missing = [name for name in columns for table in runs.values() if name not in getattr(table, "columns", ())]
+    if missing or not have or (ax is not None and len(columns) > 1):
+        raise CourseError(
+            f"learning_curves draws columns of tables, one for one ax. They have {', '.join(have) or 'none'}.\n"
+            "The table of a history is history.table: learning_curves({'fine_tuning': history.table})."
+        )
     if ax is None:
         figure = Drawing(figsize=(9 if len(columns) > 1 else 7, 4.2), layout="constrained")
         panels = figure.subplots(1, len(columns), squeeze=False)[0]
