@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -147,6 +148,9 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], positions: int | 
 def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     """A linear classifier on features: standardise, then logistic regression, fitted.
 
+    Where there are more features than examples, it is fitted in the examples' principal axes, all of them: a
+    rotation changes neither the fit nor its penalty, and no weight leaves the examples' span.
+
     Args:
         features: N x D, as from `extract`.
         y: N labels.
@@ -171,5 +175,6 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
             f"{count} of the features are not numbers, so nothing can be learned from them.\n"
             "Was the backbone trained at too high a rate? Load it again, and try a tenth of that rate."
         )
+    turn = [PCA(svd_solver="full")] if features.shape[1] > len(features) else []
     with share_for_numpy():
-        return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(features, y)
+        return make_pipeline(StandardScaler(), *turn, LogisticRegression(C=C, max_iter=2000)).fit(features, y)

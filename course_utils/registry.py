@@ -7,12 +7,13 @@ import pkgutil
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from course_utils import lessons
 from course_utils.errors import CourseError
 
-SHARED = "course_utils.evidence"  # the home of the studies that no single lesson owns
+SHARED = "course_utils.grids"  # the home of the studies that no single lesson owns
 
 
 def lesson_numbers() -> list[str]:
@@ -24,6 +25,16 @@ def lesson_numbers() -> list[str]:
 def declared(table: str, number: str) -> list:
     """The list `table`, EXERCISES or QUESTIONS, of a lesson, as "01"."""
     return getattr(import_module(f"{lessons.__name__}.lesson{number}.exercises"), table)
+
+
+def advice() -> dict[str, str]:
+    """What the lessons say for the recipe card: situation -> sentence, of every lesson with a module `advice`."""
+    said: dict[str, str] = {}
+    for number in lesson_numbers():
+        home = f"{lessons.__name__}.lesson{number}"
+        if find_spec(f"{home}.advice"):
+            said |= import_module(f"{home}.advice").advice()
+    return said
 
 
 def find(name: str, table: str) -> Any:

@@ -1,10 +1,9 @@
-"""Similarity of features: do two networks see the same in the same pictures, do two sets of pictures look alike?"""
+"""Similarity of features: do two networks see the same in the same pictures?"""
 
 import numpy as np
 
 from course_utils.errors import CourseError
 
-BLOCK = 1000  # rows of a kernel matrix that are held at once
 FLAT = 1e-12  # of the squared size of features: what rounding leaves of a dependence that is zero
 
 
@@ -86,39 +85,3 @@ def _products(a: np.ndarray, b: np.ndarray) -> float:
     if n * n < d1 * d2:
         return float(np.vdot(a @ a.T, b @ b.T))
     return float(((a.T @ b) ** 2).sum())
-
-
-def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """How far two sets of pictures lie apart in features: the squared maximum mean discrepancy, unbiased.
-
-    The kernel is (x·y / D + 1)³, so that means, spreads and skews are compared. In the mean it is zero for two
-    draws of one population, so it may come out a little below. On an Inception network's features it is known as
-    the kernel inception distance.
-
-    Args:
-        a: N x D features of one set, as from `extract`.
-        b: M x D features of the other, of the same stage.
-    Raises:
-        CourseError: other shapes, fewer than 2 pictures in a set, or features that are not finite.
-    Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 3.3; the estimator is Gretton et al. 2012, "A kernel
-        two-sample test", equation 3.
-    """
-    a, b = _features("a", a), _features("b", b)
-    if a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise CourseError(
-            f"kernel_distance takes two sets of 2 pictures or more in the same features; these are {a.shape} and "
-            f"{b.shape}.\nExtract both by one network at one stage."
-        )
-    within = [(_kernel_sum(x, x) - _kernel(x, x).sum()) / (len(x) * (len(x) - 1)) for x in (a, b)]
-    return float(sum(within) - 2 * _kernel_sum(a, b) / (len(a) * len(b)))
-
-
-def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
-    """The kernel summed over all pairs of a row of `a` and a row of `b`, a block at a time."""
-    starts = range(0, len(a), BLOCK)
-    return sum(float(((a[i : i + BLOCK] @ b.T / a.shape[1] + 1) ** 3).sum()) for i in starts)
-
-
-def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The kernel of each row of `a` with the row of `b` at the same place."""
-    return ((a * b).sum(1) / a.shape[1] + 1) ** 3

@@ -16,6 +16,7 @@ import yaml
 
 import course_utils
 from course_utils.__main__ import SUPPORTED
+from course_utils.data.letters import _PACKAGES
 from course_utils.tools.installing import UV
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,6 +99,12 @@ def test_what_is_imported_is_pinned(folder, files):
     needed = {COMES_WITH.get(name, name) for name in imported(ROOT / folder)} - {"uv"}
     assert needed <= pinned
     assert folder == "notebooks" or needed, "a folder without imports would prove nothing"
+
+
+def test_the_fonts_that_letters_are_drawn_in_are_pinned():
+    assert {package.replace("_", "-") for package in _PACKAGES.values()} == {
+        name for name in pins(LESSONS) if name.startswith("font-")
+    }
 
 
 def test_this_environment_has_the_pinned_versions():

@@ -111,7 +111,7 @@ def test_rows_of_another_version_are_replaced(results, declared):
 
 def test_rows_of_other_weights_are_stale(results, monkeypatch):
     run_grid(toy, GRID, SEEDS, "toy")
-    monkeypatch.setattr("course_utils.evidence.results.weights_checksum", lambda: "another")
+    monkeypatch.setattr("course_utils.evidence.results.weights_checksum", lambda backbone: "another")
     assert set(run_grid(toy, GRID, SEEDS, "toy")["weights"]) == {"another"}
 
 
@@ -155,7 +155,7 @@ from course_utils.tools import recompute
 from course_utils.evidence import results
 from course_utils.evidence.experiments import Study, grid_of
 from course_utils import registry
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 
 def slow(seed, lr):
     time.sleep(0.04)

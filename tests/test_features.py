@@ -1,13 +1,18 @@
 """Features: right, in one pass, and never stale, half-written or damaged on disk."""
 
+import math
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from toys import digits_task, small_net
 
 from course_utils.data import cache
@@ -286,7 +291,18 @@ def test_what_a_session_has_on_disk_stays_however_large(own_cache, monkeypatch):
     assert not entry.exists() and np.array_equal(x, np.arange(10_000))  # what is open can still be read
 
 
-def test_what_killed_runs_left_behind_goes_a_day_later(own_cache):
+def test_a_process_that_keeps_little_does_not_look_at_every_entry_each_time(own_cache, monkeypatch):
+    looks, look = [], cache._prune
+    monkeypatch.setattr(cache, "_prune", lambda spare: looks.append(spare.name) or look(spare))
+    monkeypatch.setattr(cache, "LIMIT", 100 * 100_000)
+    monkeypatch.setattr(cache, "_unseen", math.inf)
+    for i in range(8):
+        cache.remember(f"k{i}", np.zeros(10_000, np.float32))
+    assert looks == ["k0", "k3", "k6"]
+
+
+def test_what_killed_runs_left_behind_goes_a_day_later(own_cache, monkeypatch):
+    monkeypatch.setattr(cache, "_unseen", math.inf)  # as in a new process
     for name, used in (("making-old", 0), ("making-new", None)):
         (own_cache / name).mkdir(parents=True)
         os.utime(own_cache / name, None if used is None else (used, used))
@@ -324,6 +340,20 @@ def test_a_probe_is_fitted_on_standardised_features():
     assert probe(features[:200], y[:200]).score(features[200:], y[200:]) == pytest.approx(
         (plain == y[200:]).mean()
     )
+
+
+@pytest.mark.parametrize("C", [1e-4, 0.1, 10])
+def test_with_more_features_than_examples_the_fit_in_principal_axes_is_the_plain_one(C, monkeypatch):
+    exact = partial(LogisticRegression, tol=1e-9)  # as they come, both fits stop a little before the end
+    monkeypatch.setattr("course_utils.features.LogisticRegression", exact)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 50)
+    features = rng.normal(size=(250, 300)) + 2 * np.eye(3, 300)[np.resize(y, 250)]
+    turned = probe(features[:50], y, C)
+    plain = make_pipeline(StandardScaler(), exact(C=C, max_iter=2000)).fit(features[:50], y)
+    assert turned[-1].coef_.shape == (3, 50) and plain[-1].coef_.shape == (3, 300)
+    fitted = [way.predict_proba(features[50:]) for way in (turned, plain)]
+    assert np.allclose(*fitted, atol=1e-4) and np.ptp(fitted[0]) > 0.01
 
 
 @pytest.mark.parametrize(

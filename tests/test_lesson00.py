@@ -5,7 +5,6 @@ import base64
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from figures import (
     ARMS,
     TOLERANCE,
     FigureTests,
-    controls,
     distance,
     drawn,
     longest_line,
@@ -23,15 +21,20 @@ from figures import (
     some_runs,
     words,
 )
+from PIL import Image
 
-from course_utils.errors import CourseError
-from course_utils.evidence.claims import claim, mean_interval, paired_difference
+from course_utils import evaluate, fit, load_model, load_task, registry
+from course_utils.errors import BadData, CourseError
+from course_utils.evidence.claims import claim, paired_difference
 from course_utils.evidence.experiments import load_results
-from course_utils.evidence.studies import TRYING
+from course_utils.evidence.results import pack
+from course_utils.grids.studies import TRYING
 from course_utils.lessons import lesson00
-from course_utils.lessons.lesson00 import diagram, figures
+from course_utils.lessons.lesson00 import figures
 from course_utils.lessons.lesson00.fewer import times_fewer
-from course_utils.plots import style
+from course_utils.lessons.lesson00.photographs import photographs
+from course_utils.lessons.lesson00.race import Race
+from course_utils.lessons.lesson00.recipe import OPEN, SITUATIONS, recipe_card
 from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +73,7 @@ def test_a_build_stops_when_the_rows_no_longer_bear_the_claim_out(claim_cells, m
     exec(claim_cells[0], shell)
     transfers = shell["runs"].strategy == "feature_extraction"
     shell["runs"].loc[transfers, "accuracy"] -= 0.1
+    shell["runs"] = shell["runs"].drop(columns="correct")  # the hits of other rows
     with pytest.raises(CourseError, match="no longer bear"):
         exec(claim_cells[1], shell)
 
@@ -116,7 +120,7 @@ def test_ants_and_bees_with_everything_as_it_comes():
     """Feature extraction leads, by .080 and not by the .10 that the study hoped for: .763 against .684."""
     table = load_results("ants_bees_64")
     lead = paired_difference(table, "feature_extraction", "from_scratch")
-    assert lead.low > 0.05 and table[table.strategy == "feature_extraction"].accuracy.mean() > 0.75
+    assert lead.low > 0 and table[table.strategy == "feature_extraction"].accuracy.mean() > 0.75
 
 
 @pytest.mark.parametrize("task", TRYING)
@@ -157,6 +161,39 @@ def test_times_fewer_at_the_ends():
     assert never.examples == float("inf") and never.factor == 0
 
 
+def with_hits(count=100):
+    """A method with one control that is trained and one that is frozen; each test item suits the method or not."""
+    draw, suits = np.random.default_rng(0), np.random.default_rng(1).normal(0, 0.2, count)
+    worth = {"method": lambda n: 0.4 + 0.08 * np.log2(n) + suits, "from_scratch": lambda n: 0.4 + 0.04 * np.log2(n),
+             "untrained_frozen": lambda n: 0.45 + 0.05 * np.log2(n)}  # fmt: skip
+    rows = []
+    for name, chance in worth.items():
+        for n in (2, 5, 10, 20, 40, 80):
+            for seed in range(10):
+                hits = draw.random(count) < chance(n)
+                rows.append({"strategy": name, "per_class": n, "seed": seed, "accuracy": hits.mean(),
+                             "correct": pack(hits)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("control", ["from_scratch", "untrained_frozen"])
+def test_the_factor_allows_for_new_test_items_against_either_control(control):
+    table = with_hits()
+    wide, narrow = (times_fewer(rows, "method", control) for rows in (table, table.drop(columns="correct")))
+    assert wide.factor == narrow.factor and 0 < wide.low < narrow.low < wide.factor
+    assert "for new seeds and new test items)" in str(wide) and "for new seeds alone" in str(narrow)
+
+
+def test_a_better_control_leaves_a_smaller_factor():
+    trained, frozen = (times_fewer(with_hits(), "method", name) for name in ("from_scratch", "untrained_frozen"))
+    assert frozen.factor < trained.factor and frozen.accuracy > trained.accuracy
+
+
+def test_below_five_seeds_a_factor_has_no_interval():
+    fewer = times_fewer(with_hits().query("seed < 4"), "method", "from_scratch")
+    assert np.isnan([fewer.low, fewer.high]).all() and "too few seeds for an interval" in str(fewer)
+
+
 # --- figures ---
 
 
@@ -165,20 +202,35 @@ def the_arrow(**more):
     return figures.accuracy_against_examples(some_runs(), ARMS, fewer, pictures(2), chance=0.5, **more)
 
 
+def the_race(stored=True):
+    """A race that was run: as many curves as there are ways to train, the last still on its way."""
+    task = load_task("digits", per_class=2)
+    race = Race(task, some_runs().query("per_class == 10") if stored else None)
+    race.curves = {
+        "from_scratch": {1: 0.35, 50: 0.42, 100: 0.45},
+        "feature_extraction": {1: 0.4, 50: 0.6, 100: 0.72},
+        "fine_tuning": {1: 0.4, 50: 0.66},
+    }
+    return race.figure()
+
+
+def a_name():
+    return figures.named(load_model("efficientnet_lite0", image_size=64), photographs()["coffee"])
+
+
 FIGURES = {
     "accuracy_against_examples": the_arrow,
-    "accuracy_against_examples_controls": lambda: the_arrow(controls=controls()),
-    "accuracies_at": lambda: figures.accuracies_at(some_runs(), 10, ARMS | {"fine_tuning": "fine-tuning"}),
+    "named": a_name,
+    "race": the_race,
     "seeds_as_dots": lambda: figures.seeds_as_dots(
         some_runs().query("per_class == 10"), "feature_extraction", "fine_tuning"
     ),
-    "the_words": diagram.the_words,
 }
 
 
 class TestFigures(FigureTests):
-    figures, rooms, folder = FIGURES, (figures, diagram), "lesson00"
-    dark = ("accuracy_against_examples_controls",)
+    figures, rooms, folder = FIGURES, (figures,), "lesson00"
+    dark = ("race",)
 
 
 def test_the_arrow_carries_the_measured_factor():
@@ -205,50 +257,6 @@ def test_intervals_are_drawn_and_right():
     assert np.diff(bars.get_segments()[2][:, 1])[0] == pytest.approx(2 * half, rel=1e-5)
 
 
-def band(figure):
-    """Lower and upper edge of the grey band: accuracies at its sizes."""
-    return [line.get_ydata() for line in figure.axes[0].lines if line.get_zorder() == 0.6]
-
-
-def test_the_band_reaches_from_the_lowest_to_the_highest_mean_of_the_controls():
-    low, high = band(figures.accuracy_against_examples(some_runs(), ARMS, controls=controls()))
-    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and high == pytest.approx([0.5545, 0.5745, 0.5745])
-
-
-def test_chance_becomes_part_of_the_band():
-    figure = figures.accuracy_against_examples(some_runs(), ARMS, controls=controls(), chance=0.6)
-    low, high = band(figure)
-    assert low == pytest.approx([0.5245, 0.5445, 0.5445]) and set(high) == {0.6}
-    assert "no transfer" in words(figure) and "larger class" not in words(figure)
-    assert "between 0.52 and 0.60" in figure.words
-
-
-def test_nothing_but_the_dots_moves_from_size_to_size():
-    few, many = (figures.accuracies_at(some_runs(), n, ARMS) for n in (2, 40))
-    for get in ("get_xlim", "get_ylim", "get_position"):
-        assert np.array_equal(*(np.asarray(getattr(figure.axes[0], get)()) for figure in (few, many)))
-    assert style.png(few) != style.png(many) and "40 examples of each class" in words(many)
-
-
-def test_dots_and_words_say_the_mean_and_its_interval():
-    figure = figures.accuracies_at(some_runs(), 10, ARMS)
-    values = some_runs().query("strategy == 'from_scratch' and per_class == 10")["accuracy"]
-    mean, low, high, _ = mean_interval(values)
-    assert f"from scratch {mean:.2f} (10 seeds, 95 % interval {low:.2f} to {high:.2f})" in figure.words
-    dots = [c.get_offsets()[:, 0] for c in figure.axes[0].collections if len(c.get_offsets()) == 10]
-    assert sorted(dots[1]) == pytest.approx(sorted(values)) and f"{mean:.2f}" in words(figure)
-
-
-def test_an_arm_that_has_no_runs_at_a_size_leaves_its_row_empty():
-    table = some_runs().query("strategy == 'from_scratch' or per_class != 10")
-    assert figures.accuracies_at(table, 10, ARMS).words.count("seeds") == 1
-
-
-def test_a_size_that_was_not_measured_is_an_error():
-    with pytest.raises(CourseError, match="No run has 7 examples of each class; there are runs with 2, 5, 10, 20, 40"):
-        figures.accuracies_at(some_runs(), 7, ARMS)
-
-
 def test_the_comparison_sees_another_value_and_that_a_line_is_missing():
     figure = FIGURES["seeds_as_dots"]()
     figure.axes[0].texts[-1].set_text("mean of 3 seeds: +0.9")
@@ -258,23 +266,59 @@ def test_the_comparison_sees_another_value_and_that_a_line_is_missing():
     assert distance(figure, reference("accuracy_against_examples", "lesson00")) > TOLERANCE
 
 
-def test_the_two_most_opposite_seeds_are_named():
+def test_the_dots_say_who_wins_how_often():
     wide = some_runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
-    gap = wide["feature_extraction"] - wide["fine_tuning"]
+    gap = 100 * (wide["feature_extraction"] - wide["fine_tuning"])
     figure = drawn(FIGURES["seeds_as_dots"])
     said = words(figure)
-    assert f"seed {gap.idxmax()}: feature extraction" in said and f"seed {gap.idxmin()}: fine-tuning" in said
+    assert f"feature extraction\nwins {(gap > 0).sum()}" in said and f"fine-tuning\nwins {(gap < 0).sum()}" in said
     assert f"{(gap > 0).sum()} above zero, {(gap < 0).sum()} below" in figure.words
-    assert f"{gap.mean():+.3f}" in figure.words
+    assert f"{gap.mean():+.1f} points" in figure.words
 
 
-def test_the_drawing_has_the_six_words():
-    said = words(diagram.the_words()).lower()
-    assert all(word in said for word in ("source", "target", "domain", "task", "backbone", "head"))
+def test_a_race_is_drawn_as_it_goes_on():
+    shown = []
+    task = load_task("digits", per_class=2)
+    race = Race(task)
+    race._shown = type("Shown", (), {"update": lambda self, figure: shown.append(figure.words)})()
+    model = load_model("photonet", len(task.classes), pretrained=False)
+    fit(model, task, "from_scratch", steps=20, batch_size=8, progress=False, callbacks=[race.lane("from_scratch")])
+    assert list(race.curves["from_scratch"]) == [1, 10, 20] and len(shown) == 3
+    assert race.curves["from_scratch"][20] == evaluate(model, task.test).accuracy
+    assert f"from scratch ends at {100 * race.curves['from_scratch'][20]:.0f} %" in shown[-1]
+    assert "larger class" in words(the_race(stored=False)) and len(the_race(stored=False).axes) == 1
 
 
-def test_two_drawings_in_one_figure_speak_one_after_the_other():
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
-    figures.accuracies_at(some_runs(), 2, ARMS, ax=axes[0])
-    assert figures.accuracies_at(some_runs(), 40, ARMS, ax=axes[1]) is figure
-    assert "with 2 examples" in figure.words and "with 40 examples" in figure.words and not plt.get_fignums()
+# --- photographs ---
+
+
+def test_ten_photographs_ship_and_the_learners_own_comes_first(tmp_path):
+    ten = photographs()
+    assert len(ten) == 10 and all(x.shape == (3, 224, 224) and x.dtype == np.uint8 for x in ten.values())
+    Image.fromarray(ten["cat"].transpose(1, 2, 0)).save(tmp_path / "mine.png")
+    assert list(photographs(str(tmp_path / "mine.png")))[:2] == ["yours", "coffee"]
+
+
+@pytest.mark.parametrize("name, word", [("missing.jpg", "is not a file"), ("text.jpg", "is not a picture")])
+def test_a_path_without_a_picture_says_what_to_do(tmp_path, name, word):
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(BadData, match=word) as error:
+        photographs(str(tmp_path / name))
+    assert 'PHOTO = ""' in str(error.value) and len(str(error.value).splitlines()) <= 3
+
+
+def test_the_network_for_phones_knows_a_cup_of_coffee():
+    figure = figures.named(load_model("efficientnet_lite0", image_size=224), photographs()["coffee"])
+    assert "The network says: espresso" in words(figure) and "espresso 94 %" in figure.words
+
+
+# --- the recipe card ---
+
+
+def test_each_lesson_fills_its_own_rows_of_the_recipe_card():
+    card = recipe_card()
+    assert list(card.columns) == ["do this", "lesson"] and len(card) == len(SITUATIONS)
+    known = {key for number in registry.lesson_numbers() for key in registry.advice()}
+    assert known <= set(SITUATIONS) and "few" in known
+    open_rows = card[card["do this"] == OPEN]
+    assert len(open_rows) == len(SITUATIONS) - len(known)

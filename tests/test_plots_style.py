@@ -5,12 +5,13 @@ import base64
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from figures import pictures
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
 from course_utils import plots
 from course_utils.errors import CourseError
-from course_utils.evidence.transfer_grid import CONTROLS, METHODS
+from course_utils.grids.transfer_grid import ARMS
 from course_utils.plots import style
 from course_utils.plots.contrast import contrast, readable
 
@@ -56,7 +57,7 @@ def test_every_arm_can_be_read_on_paper_and_on_the_grey_band(strategy, paper):
 
 
 def test_the_arms_of_the_shared_grid_have_looks_of_their_own():
-    assert {strategy for strategy, *_ in CONTROLS + METHODS} <= set(style.LOOKS)
+    assert {strategy for strategy, _ in ARMS} <= set(style.LOOKS)
     arms = [style.look(strategy) for strategy in style.LOOKS]
     assert len({arm.line for arm in arms}) == len({arm.marker for arm in arms}) == len(arms)
     assert style.look("my_own_way").name == "my own way"
@@ -183,7 +184,7 @@ def test_a_notebook_gets_the_picture_with_its_words():
 
 
 def test_a_class_called_like_a_formula_keeps_its_name():
-    figure = plots.confusion_matrix([[3, 1], [0, 4]], ["$5-$10", "$10-$20"])
-    labels = list(figure.axes[0].get_xticklabels())
-    assert [label.get_text() for label in labels] == ["$5-$10", "$10-$20"]
-    assert not any(label.get_parse_math() for label in labels)
+    figure = plots.picture_grid(pictures(2), ["$5-$10", "$10-$20"], columns=2)
+    titles = [ax.title for ax in figure.axes]
+    assert [title.get_text() for title in titles] == ["$5-$10", "$10-$20"]
+    assert not any(title.get_parse_math() for title in titles)

@@ -1,4 +1,4 @@
-"""Similarity of features against slow formulas, what leaves it as it is, its floor; distances between populations."""
+"""Similarity of features against slow formulas, what leaves it as it is, its floor."""
 
 from itertools import permutations
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import course_utils
-from course_utils import similarity
 from course_utils.errors import CourseError
-from course_utils.similarity import cka, kernel_distance
+from course_utils.similarity import cka
 
 
 def related(n, seed=0, d1=5, d2=3):
@@ -124,55 +123,3 @@ def test_what_cannot_be_compared_is_an_error_in_three_lines(arguments, said):
 def test_plain_cka_needs_features_that_vary_too():
     with pytest.raises(CourseError, match="does not vary"):
         cka(A, np.full((10, 3), 0.1), debiased=False)
-
-
-def slow_distance(a, b):
-    def kernel(x, y):
-        return (sum(p * q for p, q in zip(x, y, strict=True)) / len(x) + 1) ** 3
-
-    n, m = len(a), len(b)
-    within_a = sum(kernel(a[i], a[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-    within_b = sum(kernel(b[i], b[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-    return within_a + within_b - 2 * sum(kernel(x, y) for x in a for y in b) / (n * m)
-
-
-@pytest.mark.parametrize("block", [1, 3, 1000])
-def test_kernel_distance_is_the_loop_over_all_pairs_whatever_the_block(block, monkeypatch):
-    monkeypatch.setattr(similarity, "BLOCK", block)
-    a, b = related(7)[0], related(5, 1)[0]
-    assert kernel_distance(a, b) == pytest.approx(slow_distance(a, b), rel=1e-9)
-    assert kernel_distance(b, a) == pytest.approx(kernel_distance(a, b), rel=1e-9)
-
-
-def test_two_halves_of_one_population_are_at_distance_zero_in_the_mean():
-    everything = np.random.default_rng(0).gamma(2, size=(400, 8))
-    found = []
-    for seed in range(60):
-        order = np.random.default_rng(seed).permutation(400)
-        found.append(kernel_distance(everything[order[:200]], everything[order[200:]]))
-    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(60) and min(found) < 0 < max(found)
-    shifted = [kernel_distance(everything[:200], everything[200:] + shift) for shift in (0.3, 0.6)]
-    assert max(found) < shifted[0] < shifted[1]
-
-
-def test_kernel_distance_sees_spread_and_skew_at_equal_means():
-    rng = np.random.default_rng(0)
-    normal, wide = rng.normal(size=(1500, 4)), 1.5 * rng.normal(size=(1500, 4))
-    skewed = rng.gamma(1, size=(1500, 4)) - 1
-    same = abs(kernel_distance(normal, rng.normal(size=(1500, 4))))
-    assert kernel_distance(normal, wide) > 10 * same and kernel_distance(normal, skewed) > 10 * same
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((A, B), r"these are \(10, 5\) and\s\(10, 3\)"),
-        ((A[:1], A), "2 pictures or more"),
-        ((A[0], A), r"a is float64 of shape \(5,\)"),
-        ((A, np.full((4, 5), np.inf)), "b holds values that are not finite"),
-    ],
-)
-def test_sets_between_which_there_is_no_distance(arguments, said):
-    with pytest.raises(CourseError, match=said) as caught:
-        kernel_distance(*arguments)
-    assert len(str(caught.value).splitlines()) <= 3

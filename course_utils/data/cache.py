@@ -1,4 +1,4 @@
-"""Arrays kept on disk between sessions: plain .npy files with checksums, never a pickle, never above a set size."""
+"""Arrays kept on disk between sessions: plain .npy files with checksums, never a pickle, hardly above a set size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,9 +23,11 @@ from course_utils.files import DAY
 
 LARGE = 256 << 20  # bytes; a larger file stays on disk and is memory-mapped
 LIMIT = 4_000_000_000  # bytes of all entries together; the least recently used go first
+UNSEEN = 100  # a process may keep the hundredth part of it before it looks at all entries again, which takes long
 KINDS = ("tasks", "features")  # a folder each
 Arrays = dict[str, np.ndarray]
 _mapped: set[Path] = set()  # entries whose arrays this process has on disk: they stay
+_unseen = math.inf  # bytes that this process has kept since it last looked at all entries
 
 
 def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
@@ -114,7 +117,10 @@ def _keep(entry: Path, make: Callable[[Path], Arrays]) -> None:
                 with contextlib.suppress(OSError):
                     _remove(entry)
                 os.replace(fresh, entry)
-    _prune(spare=entry)
+    global _unseen
+    _unseen += _size(entry)
+    if _unseen * UNSEEN > LIMIT:
+        _prune(spare=entry)
 
 
 def _filled(folder: Path, arrays: Arrays) -> Path:
@@ -142,19 +148,24 @@ def _remove(entry: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
+def _size(entry: Path) -> int:
+    return sum(file.stat().st_size for file in (entry, *entry.glob("*")))
+
+
 def _prune(spare: Path) -> None:
     """Remove what was used least recently, above the limit, and what runs killed more than a day ago left behind.
 
     `spare`, which was made just now, stays, and so does what this process has memory-mapped.
     """
-    entries, now = [], time.time()
+    global _unseen
+    _unseen, entries, now = 0, [], time.time()
     for path in (path for kind in KINDS for path in _home(kind).glob("*")):
         with contextlib.suppress(OSError):  # another process may have removed it
             used, making = path.stat().st_mtime, path.name.startswith("making-")
             if making and now - used > DAY:
                 shutil.rmtree(path, ignore_errors=True)
             elif not making:
-                entries.append((used, sum(file.stat().st_size for file in (path, *path.glob("*"))), path))
+                entries.append((used, _size(path), path))
     excess = sum(size for _, size, _ in entries) - LIMIT
     for _, size, path in sorted(entries):
         if excess > 0 and path != spare and path not in _mapped:

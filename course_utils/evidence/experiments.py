@@ -2,16 +2,20 @@
 
 import itertools
 import os
+import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
+from course_utils import ROOT
 from course_utils.errors import CourseError
 from course_utils.evidence import results
 
@@ -25,7 +29,8 @@ class Study(NamedTuple):
     `function(seed, **setting)` does one run and returns a dict of results, `accuracy` among them. All settings
     of the `grid` name the same things. Raise `version` when the set-up changes: rows of another one are stale.
     `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first;
-    `measures` are the results of a run, all of them, in the order of the columns.
+    `measures` are the results of a run, all of them, in the order of the columns. `headline` is the run, setting and
+    seed, that `spot_check` does again (None: a cheap one).
     """
 
     function: Callable[..., dict]
@@ -35,6 +40,7 @@ class Study(NamedTuple):
     version: int = 1
     needs: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("accuracy",)
+    headline: dict | None = None
 
 
 def grid_of(**choices: Iterable) -> list[dict]:
@@ -82,13 +88,25 @@ def run_grid(
 def _complete(
     function: Callable[..., dict], missing: list[dict], name: str, version: int, measures: Sequence[str] | None
 ) -> None:
-    writer, marks = results.Writer(name, results.usable(name, version)), results.marks(version)
+    writer, marks = results.Writer(name, results.usable(name, version)), _marks(version)
     work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
     finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
     for row in tqdm(finished, total=len(missing), desc=name):
         weights = results.weights_checksum(row.get("backbone", "photonet"))
         writer.add({**row, **marks, "weights": weights})
     writer.finish()
+
+
+def _marks(version: int) -> dict:
+    """What every row of a version carries besides its result, its seconds and its weights: see `results.MARKS`."""
+    import torch
+
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
+    torch_version = ".".join(torch.__version__.split(".")[:2])
+    machine = f"{platform.machine()} {os.cpu_count()} cores"
+    values = (version, "", torch_version, machine, answer.stdout.strip())
+    return dict(zip(results.MARKS[1:], values, strict=True))
 
 
 def run_study(study: Study, name: str) -> pd.DataFrame:
@@ -163,13 +181,19 @@ def one_run(function: Callable[..., dict], run: dict, measures: Sequence[str] | 
 
 
 def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
-    """The results of a run in the order of `measures`; CourseError where they are others, or have a taken name."""
+    """The results of a run in the order of `measures`; CourseError where they are others, or cannot be stored."""
     which = ", ".join(f"{name} {value}" for name, value in run.items())
+    if not isinstance(result, dict):
+        raise CourseError(f"The run {which} returns {result!r}.\nExpected a dict, such as {{'accuracy': 0.5}}.")
     if taken := [name for name in result if name in run or name in results.MARKS]:
         raise CourseError(
             f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
             "It would be overwritten. Return the result under another name."
         )
+    for name in set(results.SHARES) & set(result):
+        value = result[name]
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise CourseError(f"The run {which} returns {name} {value!r}.\nExpected a plain number from 0 to 1.")
     measures = list(result) if measures is None else measures
     if unlike := sorted(set(result) ^ set(measures)):
         raise CourseError(

@@ -4,32 +4,40 @@ import csv
 import hashlib
 import io
 import os
-import platform
-import subprocess
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from course_utils import ROOT
+from course_utils import ROOT, registry
 from course_utils.errors import CourseError
 from course_utils.files import alone, replacing
 
 RESULTS = ROOT / "data" / "results"
+ITEMS = "items"  # the one CSV here that holds no runs
+SHARES = ("accuracy", "balanced_accuracy")  # what is measured and lies from 0 to 1
+PACKED = {"correct": str, "copies": str}  # hexadecimal text, which may look like a number
 MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what every row ends in
 
 
 def path_of(name: str) -> Path:
-    """The file of an experiment's rows."""
+    """The file of an experiment's rows; CourseError where `name` cannot be that of one."""
+    if not re.fullmatch(r"\w[\w-]*", name) or name == ITEMS:
+        raise CourseError(
+            f"{name!r} is no name for an experiment, whose rows are kept in data/results/NAME.csv.\n"
+            f"Give a name of letters, digits, - and _, other than {ITEMS!r}, the list of test items."
+        )
     return RESULTS / f"{name}.csv"
 
 
 def draft_of(name: str) -> Path:
     """The file in which an experiment's next rows gather until all are there."""
-    return RESULTS / f"{name}.part"
+    return path_of(name).with_suffix(".part")
 
 
 def pack(correct: np.ndarray) -> str:
@@ -39,26 +47,41 @@ def pack(correct: np.ndarray) -> str:
 
 def unpack(texts: Iterable[str], count: int) -> np.ndarray:
     """The inverse of `pack` for several runs: runs x `count` booleans."""
-    rows = [np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))[:count] for text in texts]
-    return np.array(rows, bool)
+    return np.array([np.unpackbits(np.frombuffer(bytes.fromhex(t), np.uint8))[:count] for t in texts], bool)
 
 
 def read(name: str) -> pd.DataFrame:
-    """The rows of an experiment, sorted by their settings; CourseError where there are none, or two of one run."""
-    if not path_of(name).exists():
-        known = ", ".join(sorted(p.stem for p in RESULTS.glob("*.csv"))) or "nothing yet"
-        raise CourseError(f"No stored results {name!r}; there is {known}.\n{remedy(name)}")
-    table = pd.read_csv(path_of(name))
-    _refuse_doubles(table, path_of(name))
+    """The rows of an experiment, sorted by their settings; CourseError where there are none, or damaged ones."""
+    path = path_of(name)
+    if not path.exists():
+        stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
+        near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
+        hint = f"Did you mean {near[0]!r}?" if near else "No experiment has that name."
+        raise CourseError(
+            f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
+            f"{remedy(name) if name in declared else hint}"
+        )
+    table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED)
+    _refuse_impossible(table, path)
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
 
 
+def _text(path: Path) -> str:
+    """What a file holds; CourseError where Git could not merge two versions and left both in it."""
+    text = path.read_text(encoding="utf-8")
+    if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
+        raise CourseError(
+            f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
+            f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
+        )
+    return text
+
+
 def settings_of(table: pd.DataFrame) -> list[str]:
     """What was varied in stored rows: the columns up to `seed`, which is the last of them."""
-    columns = list(table.columns)
-    return columns[: columns.index("seed") + 1]
+    return list(table.loc[:, :"seed"])
 
 
 def keys_of(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -73,10 +96,25 @@ def _number(value: object) -> object:
         return str(value)
 
 
-def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
-    """CourseError where a file has more than one row of a setting and seed."""
+def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
+    """CourseError where a file is no table of runs, an accuracy no number from 0 to 1, or a run there twice."""
     if rows.empty:
         return
+    if "seed" not in rows:
+        raise CourseError(f"{path.name} has no column 'seed': it holds no runs.\nRestore it: git checkout {path}")
+    for name in set(SHARES) & set(rows):
+        wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(0, 1)]
+        if len(wrong):
+            raise CourseError(
+                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
+                f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
+                f"Expected a number from 0 to 1.\nDelete such rows from {path}; recompute does these runs again."
+            )
+    _refuse_doubles(rows, path)
+
+
+def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
+    """CourseError where a file has more than one row of a setting and seed."""
     keys = keys_of(rows, settings_of(rows))
     double = keys[keys.duplicated(keep=False)]
     if double.empty:
@@ -96,18 +134,6 @@ def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
 def remedy(name: str) -> str:
     """What to do where rows are missing or stale."""
     return f"Run: python3 -m course_utils recompute {name}"
-
-
-def marks(version: int) -> dict:
-    """What every row of a version carries besides its result and its seconds, by the names in `MARKS`."""
-    import torch
-
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
-    torch_version = ".".join(torch.__version__.split(".")[:2])
-    machine = f"{platform.machine()} {os.cpu_count()} cores"
-    values = (version, "", torch_version, machine, answer.stdout.strip())
-    return dict(zip(MARKS[1:], values, strict=True))
 
 
 @cache
@@ -137,9 +163,8 @@ def _rows(path: Path) -> pd.DataFrame:
     """The whole rows of a file, as text; a line without its end was cut short by a kill."""
     if not path.exists():
         return pd.DataFrame()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = pd.DataFrame(list(csv.DictReader(line for line in file if line.endswith("\n"))))
-    _refuse_doubles(rows, path)
+    rows = pd.DataFrame(list(csv.DictReader(line for line in _text(path).splitlines(True) if line.endswith("\n"))))
+    _refuse_impossible(rows, path)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Backbones by name, with a new head; parts of them, and no backbone at all."""
+"""Backbones by name, with a new head; and no backbone at all."""
 
 import functools
 import hashlib
@@ -6,7 +6,6 @@ import json
 from collections import OrderedDict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -60,21 +59,6 @@ def load_model(
             model.head, model.classes = nn.Linear(model.width, num_classes), None
     model.has_source_head = num_classes is None
     return model.to(memory_format=torch.channels_last)
-
-
-def truncate(model: Model, stop: str, seed: int = 0) -> Model:
-    """The backbone of `model` up to the stage `stop`, sharing its weights, with a new head drawn by `seed`."""
-    names = model.names(stop=stop)
-    stages = OrderedDict((name, model.stages[name]) for name in names)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            model.eval()
-            sample = model.encode(np.zeros((1, 3, 32, 32), np.uint8)).to(model.mean.device)
-            width = model.pool(model.run(model.prepare(sample), stop=stop)).shape[1]
-        head = nn.Linear(width, model.head.out_features)
-    statistics = (model.mean.flatten().tolist(), model.std.flatten().tolist())
-    return Model(model.name, stages, width, statistics, model.native_size, head, None, model.pretrained)
 
 
 def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:

@@ -1,4 +1,4 @@
-"""Figures made of pictures: grids, predictions, filters, feature maps and nearest neighbours."""
+"""Pictures in figures: one as it is, many in a grid, and with what a model calls them."""
 
 from collections.abc import Sequence
 

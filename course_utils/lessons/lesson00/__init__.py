@@ -3,5 +3,6 @@
 from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    "diagram": ("diagram",), "figures": ("figures",), "fewer": ("times_fewer",), "studies": ("tuned_rate",),
+    "figures": ("figures",), "fewer": ("times_fewer",), "photographs": ("photographs",), "race": ("Race",),
+    "recipe": ("recipe_card",),
 })  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figures of lesson 00: accuracy against examples with its arrow, a dot a seed, and the race as dots."""
+"""The figures of lesson 00: a photograph named, accuracy against examples with its arrow, and a dot per seed."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,34 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import PercentFormatter
 
-from course_utils.errors import CourseError
-from course_utils.evidence.claims import Interval, mean_interval
+from course_utils.evidence.claims import mean_interval
 from course_utils.lessons.lesson00.fewer import Fewer
-from course_utils.plots.comparisons import band_of, draw_band, draw_curve, means_by_size, name_ends
-from course_utils.plots.style import Look, axes_of, ground, look, say, styled
+from course_utils.models.backbones import Model
+from course_utils.plots.comparisons import draw_curve, means_by_size, name_ends
+from course_utils.plots.images import cut_name, show_picture
+from course_utils.plots.style import Drawing, axes_of, ground, look, say, styled
+from course_utils.training.evaluation import inference
+
+
+@styled
+def named(model: Model, picture: np.ndarray) -> Figure:
+    """A photograph (uint8 3 x H x W), and the three things that the network finds likeliest, as bars."""
+    with inference(model):
+        likely = model(model.prepare(model.encode(picture[None]))).softmax(1)[0]
+    shares, places = likely.topk(3)
+    names = [cut_name(model.classes[place], 24) for place in places.tolist()]
+    figure = Drawing(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    show_picture(left, picture)
+    left.axis("off")
+    right.barh(names[::-1], 100 * shares.numpy()[::-1], color=look("feature_extraction").line, height=0.55)
+    right.set(xlim=(0, 100), xlabel="how sure the network is (%)")
+    right.set_title(f"The network says: {names[0]}")
+    right.grid(visible=False, axis="y")
+    told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(names, shares.tolist(), strict=True))
+    return say(figure, f"A photograph, and what the network calls it: {told}.")
 
 
 @styled
@@ -21,29 +43,22 @@ def accuracy_against_examples(
     fewer: Fewer | None = None,
     thumbnails: np.ndarray | None = None,
     chance: float | None = None,
-    controls: pd.DataFrame | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Mean accuracy against examples a class on a log axis, with 95 % intervals over seeds.
+    """Mean accuracy against examples of each class on a log axis, with 95 % intervals over seeds.
 
     Args:
         table: one row a run, with columns strategy, per_class, seed, accuracy.
-        labels: strategy -> the name written beside its line; three at most.
+        labels: strategy -> the name written beside its line.
         fewer: draws the arrow from the control's largest size to where the method is level with it.
         thumbnails: pictures, uint8 N x 3 x H x W, shown as a pile below both ends of the arrow.
         chance: the accuracy of always naming the largest class, drawn as a dotted line.
-        controls: runs of what transfers nothing (columns as in `table`). From the lowest to the highest of
-            their means at each size, `chance` among them, they become one grey band labelled "no transfer".
     """
-    ax = axes_of(ax, (9, 5.6))
+    ax = axes_of(ax, (9, 5.8))
     curves = {strategy: means_by_size(table[table["strategy"] == strategy]) for strategy in labels}
     sizes = sorted({size for curve in curves.values() for size in curve.index})
     ends = []
-    if controls is not None:
-        low, high = band_of(controls, chance)
-        draw_band(ax, low, high)
-        ends.append((sizes[-1], (low.iloc[-1] + high.iloc[-1]) / 2, "no transfer", ground().grey))
-    elif chance is not None:
+    if chance is not None:
         ax.plot(sizes[:: len(sizes) - 1], [chance] * 2, color=ground().grey, ls=":", lw=1.8, zorder=0.6)
         ends.append((sizes[-1], chance, "always the\nlarger class", ground().grey))
     for strategy, curve in curves.items():
@@ -51,17 +66,14 @@ def accuracy_against_examples(
         name = f"{look(strategy).sign} {labels[strategy]}"
         ends.append((curve.index[-1], curve["mean"].iloc[-1], name, look(strategy).letters))
     _log_axes(ax, sizes)
+    words = _words_of_curves(curves, labels)
+    words += "" if chance is None else f" Always naming the larger class gives {100 * chance:.0f} %."
     if fewer is not None and 0 < fewer.examples < fewer.largest:
         _arrow(ax, fewer, thumbnails)
+        ax.set_title(f"With transfer, {fewer.examples:.0f} photographs of each do what {fewer.largest} do without")
+        ends_of_arrow = f"from {fewer.largest} of each to {fewer.examples:.0f}"
+        words += f" An arrow at {100 * fewer.accuracy:.0f} % leads {ends_of_arrow}: {fewer}."
     name_ends(ax, ends)
-    words = _words_of_curves(curves, labels)
-    if controls is not None:
-        words += f" The grey band of no transfer lies between {low.min():.2f} and {high.max():.2f}."
-    elif chance is not None:
-        words += f" Always naming the larger class gives {chance:.2f}."
-    if fewer is not None and 0 < fewer.examples < fewer.largest:
-        ends = f"from {fewer.largest} of each to {fewer.examples:.0f}"
-        words += f" An arrow at {fewer.accuracy:.2f} leads {ends}: {fewer}."
     return say(ax.figure, words)
 
 
@@ -71,7 +83,8 @@ def _log_axes(ax: Axes, sizes: list[int]) -> None:
     ax.minorticks_off()
     ax.set_xlim(sizes[0] * 0.8, sizes[-1] * 1.1)
     ax.set_xlabel("training examples of each class (log scale); bars: 95 % intervals over seeds")
-    ax.set_ylabel("accuracy on the test split")
+    ax.set_ylabel("test photographs that are right")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
 def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
@@ -121,8 +134,8 @@ def _words_of_curves(curves: dict[str, pd.DataFrame], labels: dict[str, str]) ->
     sizes = sorted({size for curve in curves.values() for size in curve.index})
     seeds = ", ".join(sorted({f"{n:.0f}" for curve in curves.values() for n in curve["n"]}))
     said = [
-        f"{labels[strategy]} goes from {curve['mean'].iloc[0]:.2f} at {curve.index[0]} "
-        f"to {curve['mean'].iloc[-1]:.2f} at {curve.index[-1]}"
+        f"{labels[strategy]} goes from {100 * curve['mean'].iloc[0]:.0f} % at {curve.index[0]} "
+        f"to {100 * curve['mean'].iloc[-1]:.0f} % at {curve.index[-1]}"
         for strategy, curve in curves.items()
     ]
     text = f"Accuracy against {sizes[0]} to {sizes[-1]} examples of each class, means of {seeds} seeds: "
@@ -136,100 +149,36 @@ def _words_of_curves(curves: dict[str, pd.DataFrame], labels: dict[str, str]) ->
 
 
 @styled
-def accuracies_at(table: pd.DataFrame, per_class: int, labels: dict[str, str], ax: Axes | None = None) -> Figure:
-    """Accuracies at one number of examples a class: a dot a seed for each arm, its mean and 95 % interval.
-
-    The axes do not depend on `per_class`, so that nothing but the dots moves under a slider.
-
-    Args:
-        table: one row a run, with columns strategy, per_class, seed, accuracy; all sizes, for the axes.
-        labels: strategy -> its name, from top to bottom.
-    Raises:
-        CourseError: no run has that number of examples.
-    """
-    rows = table[table["strategy"].isin(labels)]
-    here = rows[rows["per_class"] == per_class]
-    if here.empty:
-        known = ", ".join(map(str, sorted(rows["per_class"].unique())))
-        raise CourseError(f"No run has {per_class} examples of each class; there are runs with {known}.")
-    ax = axes_of(ax, (8, 1.4 + 0.9 * len(labels)))
-    means = {}
-    for row, strategy in enumerate(labels):
-        values = here.loc[here["strategy"] == strategy, "accuracy"]
-        if len(values):
-            means[labels[strategy]] = _strip(ax, values, -row, look(strategy))
-    _name_rows(ax, {-row: (strategy, label) for row, (strategy, label) in enumerate(labels.items())})
-    low, high = rows["accuracy"].min() - 0.01, rows["accuracy"].max() + 0.01
-    ax.set(xlim=(np.floor(20 * low) / 20, np.ceil(20 * high) / 20), ylim=(0.2 - len(labels), 0.8))
-    ax.set(xlabel="accuracy on the test split; above the dots: mean and 95 % interval")
-    ax.set_title(f"{per_class} examples of each class, {here['seed'].nunique()} seeds")
-    return say(ax.figure, f"Accuracy with {per_class} examples of each class: {_words_of_means(means)}")
-
-
-def _strip(ax: Axes, values: pd.Series, row: float, arm: Look) -> Interval:
-    """A row of dots, one a seed, and above them their mean with its interval, which is returned."""
-    found = mean_interval(values)
-    mean, low, high, _ = found
-    spread = np.random.default_rng(0).uniform(-0.14, 0.14, len(values))
-    ax.scatter(values, row + spread, s=42, color=arm.line, marker=arm.marker, edgecolor=ground().paper, lw=0.6)
-    reach = [[mean - low], [high - mean]]
-    ax.errorbar(mean, row + 0.3, xerr=reach, color=ground().ink, marker=arm.marker, ms=8, lw=2, capsize=5)
-    ax.annotate(f"{mean:.2f}", (mean, row + 0.38), (0, 3), textcoords="offset points", ha="center", va="bottom")
-    return found
-
-
-def _name_rows(ax: Axes, rows: dict[int, tuple[str, str]]) -> None:
-    """Names beside rows of dots, in the colour of the dots: height -> the strategy and its name."""
-    arms = [look(strategy) for strategy, _ in rows.values()]
-    ax.set_yticks(list(rows), [f"{arm.sign} {name}" for arm, (_, name) in zip(arms, rows.values(), strict=True)])
-    for text, arm in zip(ax.get_yticklabels(), arms, strict=True):
-        text.set(color=arm.letters, weight="bold")
-
-
-def _words_of_means(means: dict[str, Interval]) -> str:
-    """The means with their intervals, from the highest to the lowest."""
-    order = sorted(means.items(), key=lambda item: -item[1].mean)
-    return "; ".join(f"{name} {interval_words(found)}" for name, found in order) + "."
-
-
-def interval_words(found: Interval, form: str = ".2f") -> str:
-    """A mean with its interval and the number of seeds, in words; numbers in the format `form`."""
-    mean, low, high = (f"{value:{form}}" for value in found[:3])
-    return f"{mean} ({found.n} seeds, 95 % interval {low} to {high})" if found.n > 1 else f"{mean} (one seed)"
-
-
-@styled
 def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -> Figure:
-    """Difference a - b, a dot a seed, the two most opposite marked, and the mean with its interval.
+    """Difference a - b in points, a dot per seed, and the mean with its interval.
 
     Args:
         table: one row a run, with columns strategy, seed, accuracy.
     """
-    accuracy = table.pivot(index="seed", columns="strategy", values="accuracy")
+    accuracy = 100 * table.pivot(index="seed", columns="strategy", values="accuracy")
     gap = (accuracy[a] - accuracy[b]).dropna().sort_index()
     ax, (first, second) = axes_of(ax, (9, 3.8)), (look(a), look(b))
-    heights = dict(zip(gap.index, np.linspace(0.15, 0.85, len(gap)), strict=True))
+    heights = dict(zip(gap.index, np.linspace(0.1, 0.75, len(gap)), strict=True))
     ax.plot([0, 0], [-0.2, 1], color=ground().ink, lw=1)
     for seed, g in gap.items():
         arm = first if g > 0 else second
         marker, colour = (arm.marker, arm.line) if g else ("d", ground().grey)
-        ax.plot(g, heights[seed], ls="", marker=marker, ms=9, color=colour)
-    for seed, arm, side in ((gap.idxmax(), first, "left"), (gap.idxmin(), second, "right")):
-        text = f"seed {seed}: {arm.name}\nwins by {abs(gap[seed]):.2f}"
-        shift = (12 if side == "left" else -12, 0)
-        ax.annotate(text, (gap[seed], heights[seed]), shift, textcoords="offset points", va="center", ha=side,
-                    fontsize=11)  # fmt: skip
-    mean, low, high, n = found = mean_interval(gap)
+        ax.plot(g, heights[seed], ls="", marker=marker, ms=8, color=colour)
+    for arm, wins, side in ((first, (gap > 0).sum(), "right"), (second, (gap < 0).sum(), "left")):
+        ax.text(0.5 + (0.03 if side == "right" else -0.03), 0.97, f"{arm.sign} {arm.name}\nwins {wins}",
+                transform=ax.transAxes, color=arm.letters, weight="bold", fontsize=11, va="top",
+                ha="left" if side == "right" else "right")  # fmt: skip
+    mean, low, high, n = mean_interval(gap)
     reach = [[mean - low], [high - mean]]
-    ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=9, lw=3, capsize=6)
-    text = f"mean of {n} seeds: {mean:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
-    ax.annotate(text, (mean, -0.1), (0, -16), textcoords="offset points", ha="center", va="top")
-    span = 1.9 * gap.abs().max()
-    ax.set(xlim=(-span, span), ylim=(-0.45, 1), yticks=[])
+    ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=8, lw=3, capsize=6)
+    text = f"mean of {n} seeds: {mean:+.1f} points  [{low:+.1f}, {high:+.1f}]".replace("-", "\N{MINUS SIGN}")
+    ax.annotate(text, (mean, -0.1), (0, -14), textcoords="offset points", ha="center", va="top")
+    span = 1.35 * gap.abs().max()
+    ax.set(xlim=(-span, span), ylim=(-0.45, 1.05), yticks=[])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"← {second.name} better      accuracy difference      {first.name} better →")
+    ax.set_xlabel(f"points by which {first.name} leads {second.name}", fontsize=11)
     return say(ax.figure, (
-        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot a seed: from {gap.min():+.2f} (seed "
-        f"{gap.idxmin()}) to {gap.max():+.2f} (seed {gap.idxmax()}); {(gap > 0).sum()} above zero, "
-        f"{(gap < 0).sum()} below. The mean is {interval_words(found, '+.3f')}."
+        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
+        f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. "
+        f"The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
     ))  # fmt: skip

@@ -8,10 +8,11 @@ import pandas as pd
 from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
 from course_utils.evidence.results import pack, unpack
-from course_utils.evidence.transfer_grid import SIZE, STAGES, tuned_rate
+from course_utils.grids.transfer_grid import PIXELS, tuned_knobs
 from course_utils.models.loading import load_model
 from course_utils.training.evaluation import evaluate
 from course_utils.training.fit import fit
+from course_utils.training.strategies import feature_extraction, fine_tuning
 
 EPOCHS = 25
 BATCH = 16
@@ -28,9 +29,9 @@ def optimism(seed: int, strategy: str, per_class: int) -> dict:
     over random halves, paired by seed). Its size is what the lesson reports; all other comparisons are exploratory.
 
     `accuracy` is that of the last epoch, which nobody chose; `correct` holds all epochs, one after the other. The
-    rates are those tuned for the grid `transfer`, within the training pool.
+    rates, and the backbone's share of them, are those tuned for the grid `transfer`, within the training pool.
     """
-    task = load_task("ants_bees", per_class=per_class, seed=seed, image_size=SIZE["ants_bees"])
+    task = load_task("ants_bees", per_class=per_class, seed=seed, image_size=PIXELS["ants_bees"])
     model = load_model("photonet", len(task.classes), seed=seed)
     every, right = len(task.train) // BATCH, []
 
@@ -38,8 +39,9 @@ def optimism(seed: int, strategy: str, per_class: int) -> dict:
         if step % every == 0:
             right.append(evaluate(model, task.test).correct)
 
-    lr = tuned_rate("ants_bees", strategy, STAGES[-1], 100)
-    fit(model, task, strategy, lr=lr, steps=EPOCHS * every, batch_size=BATCH, seed=seed, augment=False,
+    knobs = tuned_knobs("photonet", "ants_bees", strategy, 100)
+    plan = fine_tuning(share=knobs["share"]) if strategy == "fine_tuning" else feature_extraction()
+    fit(model, task, plan, lr=knobs["lr"], steps=EPOCHS * every, batch_size=BATCH, seed=seed, augment=False,
         progress=False, callbacks=[look])  # fmt: skip
     return {"accuracy": round(right[-1].mean(), 4), "correct": pack(np.concatenate(right))}
 

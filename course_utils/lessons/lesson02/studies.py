@@ -1,20 +1,16 @@
-"""The experiments of lesson 02: heads fitted to the end, choosing the best epoch, and a leak."""
+"""The experiments of lesson 02: choosing the best epoch, and a leak."""
 
-from course_utils.evidence.experiments import HITS, TUNING_SEEDS, Study, grid_of
+from course_utils.evidence.experiments import HITS, Study, grid_of
 from course_utils.lessons.lesson02.epoch_selection import optimism
 from course_utils.lessons.lesson02.leakage import PAIRS, SOURCES, leak
-from course_utils.lessons.lesson02.linear_heads import heads, heads_grid, heads_tuning, heads_tuning_grid
 
 STUDIES = {
-    "heads_tuning": Study(heads_tuning, heads_tuning_grid(), TUNING_SEEDS, minutes=6),
-    "heads": Study(
-        heads, heads_grid(), range(10), version=3, minutes=10, needs=("heads_tuning",), measures=HITS
-    ),
     "optimism": Study(
         optimism,
         grid_of(strategy=("feature_extraction", "fine_tuning"), per_class=(40, 120)),
         range(10),
         minutes=8,
+        version=2,
         needs=("transfer_tuning",),
         measures=HITS,
     ),

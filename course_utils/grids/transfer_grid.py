@@ -18,7 +18,7 @@ from course_utils.training.fit import fit
 from course_utils.training.strategies import Strategy, feature_extraction, fine_tuning, from_scratch
 
 LITE0, LITE0_PIXELS = "efficientnet_lite0", 64
-PIXELS = {"digits": 32, "letters": 32, "tiles": 48, "ants_bees": 48}  # a side, for PhotoNet
+PIXELS = {"digits": 32, "letters": 32, "textures": 32, "tiles": 48, "ants_bees": 48}  # a side, for PhotoNet
 SIZES = {"digits": (2, 10, 40, 139), "letters": (2, 10, 40, 1000), "tiles": (2, 5, 10), "ants_bees": (2, 10, 40, 120)}
 SMALL = {"letters": (10, 2, 40), "tiles": (10, 2, 5), "digits": (10, 2, 40)}  # for EfficientNet-Lite0, headline first
 HEADLINE = (("letters", 10), ("tiles", 10))
@@ -56,7 +56,7 @@ def transfer(seed: int, backbone: str, task: str, strategy: str, steps: int, per
     All other comparisons are exploratory. From scratch with 1,600 updates keeps the settings tuned at 400, and the
     further PhotoNets those tuned on the first.
     """
-    knobs = tuned_knobs(backbone, task, strategy, min(steps, 400))
+    knobs = tuned_knobs(backbone, task, strategy, min(steps, 400))  # tuned for no more updates than that
     score = _score(drawn(backbone, task, per_class, seed), backbone, strategy, steps, knobs, seed)
     return {
         **knobs,
@@ -115,10 +115,11 @@ def lite0_grid() -> list[dict]:
 
 def tuning_grid() -> list[dict]:
     """The settings of `transfer_tuning`: as many for every arm."""
+    arms = [(task, arm) for arm in _named(ARMS) for task in SIZES]
+    arms += [("ants_bees", arm) for arm in _named([("from_scratch", 100)])]  # for lesson 00, where all train as long
     return [
         {"backbone": "photonet", "task": task} | arm | knobs
-        for arm in _named(ARMS)
-        for task in SIZES
+        for task, arm in arms
         for knobs in TRIALS["frozen" if arm["strategy"] in FROZEN else arm["strategy"]]
     ]
 

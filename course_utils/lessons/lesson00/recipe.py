@@ -1,0 +1,26 @@
+"""The recipe card: what to do with the pictures that one has, each row answered by the lesson that measured it."""
+
+import pandas as pd
+
+from course_utils import registry
+
+SITUATIONS = {  # key: what a reader has, and the lesson that measures what to do
+    "few": ("up to 10 pictures of each class", "00"),
+    "far": ("10 to 100 of each, unlike the source: letters, scans", "02"),
+    "near": ("10 to 100 of each, photographs", "02"),
+    "many": ("1,000 of each, and time", "03"),
+    "worse": ("a pretrained network that does worse than none", "04"),
+    "text": ("messages instead of pictures", "05"),
+    "small": ("a large network, a small machine", "06"),
+}
+OPEN = "not measured yet"
+
+
+def recipe_card() -> pd.DataFrame:
+    """A row a situation: what to do, and the lesson that says how far it is known.
+
+    Lessons fill their own rows, by a function `advice` that gives {situation: sentence} from their stored rows.
+    """
+    known = registry.advice()
+    rows = [(have, known.get(key, OPEN), lesson) for key, (have, lesson) in SITUATIONS.items()]
+    return pd.DataFrame(rows, columns=["you have", "do this", "lesson"]).set_index("you have")
