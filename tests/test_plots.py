@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 from figures import (
     TOLERANCE,
     FigureTests,
@@ -15,6 +16,7 @@ from figures import (
 )
 
 from course_utils import plots
+from course_utils.errors import CourseError
 
 
 def the_predictions():
@@ -41,6 +43,22 @@ def test_a_grid_shows_each_picture_under_its_title():
     figure = drawn(FIGURES["picture_grid"])
     assert all(f"picture {k}" in words(figure) for k in range(7))
     assert len(figure.axes) == 8 and figure.words.startswith("7 pictures, titled picture 0,")
+
+
+NO_FIGURES = {
+    "no pictures": (lambda: plots.picture_grid(np.zeros((0, 3, 8, 8), np.uint8), []), "0 pictures and 0 titles"),
+    "too few titles": (lambda: plots.picture_grid(np.zeros((2, 3, 8, 8), np.uint8), ["a"]), "2 pictures and 1 titles"),
+    "fewer labels": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0], np.eye(2), ["a", "b"]), "1 labels"),
+    "fewer classes": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0, 1], np.eye(2), ["a"]), "1 classes"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FIGURES)
+def test_what_cannot_be_drawn_is_a_clear_error(what):
+    draw, words = NO_FIGURES[what]
+    with pytest.raises(CourseError, match=words) as caught:
+        draw()
+    assert len(str(caught.value).splitlines()) <= 3
 
 
 def test_the_class_names_of_every_task_have_room_above_predictions():

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course_utils.errors import CourseError
 from course_utils.plots.style import Drawing, colour_of, ground, say, styled
 
 RIGHT, WRONG = ("✓", "#3f90da"), ("✗", "#bd1f01")  # a sign as well as a colour
@@ -19,6 +20,8 @@ def picture_grid(x: np.ndarray, titles: list[str], columns: int = 6, colours: li
 
 
 def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> Drawing:
+    if not len(x) == len(titles) > 0:
+        raise CourseError(f"There are {len(x)} pictures and {len(titles)} titles.\nExpected some, and one title each.")
     rows = -(-len(x) // columns)
     lines = max(title.count("\n") for title in titles)
     figure = Drawing(figsize=(1.55 * columns, (1.85 + 0.2 * lines) * rows), layout="constrained")
@@ -48,6 +51,11 @@ def predictions(
         probabilities: N x C, as in `evaluate(model, split).probabilities`.
         classes: C names.
     """
+    if not len(x) == len(y) == len(probabilities) or probabilities.shape[1] != len(classes):
+        raise CourseError(
+            f"There are {len(x)} pictures, {len(y)} labels, probabilities of shape {probabilities.shape} and "
+            f"{len(classes)} classes.\nExpected them of the same pictures and classes, as evaluate gives them."
+        )
     guesses, sure = probabilities.argmax(1), probabilities.max(1)
     right, titles, colours, mistakes = guesses == y, [], [], []
     for guess, label, share in zip(guesses, y, sure, strict=True):
