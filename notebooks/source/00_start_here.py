@@ -109,7 +109,8 @@ quiz("00-fewer")
 runs = load_results("lesson00").query("not (strategy == 'from_scratch' and steps == 100)")
 fewer = {control: lesson00.times_fewer(runs, "feature_extraction", control)
          for control in ("from_scratch", "untrained_frozen")}
-fewer
+for control, found in fewer.items():
+    print(f"{control:16} {found}")
 
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch",
@@ -225,8 +226,8 @@ check("00-interval", who_is_better, solution=True)
 everything = load_task("ants_bees", image_size=128, fallback="textures")
 head = probe(extract(phone, everything.train.x), everything.train.y, C=0.01)
 ours = runs.query("strategy == 'feature_extraction' and per_class == 120").accuracy.mean()
-{"EfficientNet-Lite0": head.score(extract(phone, everything.test.x), everything.test.y),
- "PhotoNet, at 48 pixels": ours}
+theirs = head.score(extract(phone, everything.test.x), everything.test.y)
+print(f"EfficientNet-Lite0: {theirs:.0%}    PhotoNet, at 48 pixels: {ours:.0%}")
 
 # %% [markdown]
 # The higher number is no better estimate of what transfer does. Ants and bees are two of ImageNet's thousand kinds, and
