@@ -166,7 +166,7 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     if not (named and numbers and y.shape == features.shape[:1] and len(np.unique(y)) > 1):
         raise CourseError(
             f"The features are {features.dtype} of shape {features.shape}, the labels {y.dtype} of shape {y.shape}.\n"
-            "probe takes N x D features and N names or whole numbers of two classes or more:\n"
+            "probe takes N x D features and N labels of two or more classes, whole numbers or names:\n"
             "probe(extract(model, task.train.x), task.train.y)."
         )
     if not np.isfinite(features).all():
