@@ -161,12 +161,13 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     """
     features, y = np.asarray(features), np.asarray(y)
     check_number("C", C, above=0)
-    named = y.dtype.kind in "biuUS" or (y.dtype.kind == "f" and bool((y % 1 == 0).all()))
+    whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and bool((y % 1 == 0).all()))
+    named = whole or y.dtype.kind in "US" or all(isinstance(one, str) for one in y.flat)
     numbers = features.ndim == 2 and features.dtype.kind in "biuf"
     if not (named and numbers and y.shape == features.shape[:1] and len(np.unique(y)) > 1):
         raise CourseError(
             f"The features are {features.dtype} of shape {features.shape}, the labels {y.dtype} of shape {y.shape}.\n"
-            "probe takes N x D features and N names or whole numbers of two classes or more:\n"
+            "probe takes N x D features and N labels of two or more classes, whole numbers or names:\n"
             "probe(extract(model, task.train.x), task.train.y)."
         )
     if not np.isfinite(features).all():
