@@ -140,8 +140,8 @@ def all_task_images() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _check(name: str, image_size: int | None, label: str | None, fallback: str | None) -> None:
-    for wanted in (name, fallback):
-        if wanted is not None and wanted not in NAMES:
+    for wanted in (name, *(() if fallback is None else (fallback,))):
+        if wanted not in NAMES:
             near = difflib.get_close_matches(str(wanted), NAMES, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise BadData(f"There is no task {wanted!r}.{hint}\nThe tasks are: {', '.join(NAMES)}.")

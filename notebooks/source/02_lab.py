@@ -1041,7 +1041,7 @@ pd.DataFrame({title: {way: moved(way, **how) for way in ways}
 # The mend: freeze first, then give the optimiser what is left. If you freeze in the middle, make a new optimiser.
 
 # %%
-model = load_model("photonet", num_classes=2)
+model = load_model("photonet", num_classes=10)
 freeze(model.stages)
 learning = [p for p in model.parameters() if p.requires_grad]
 optimiser = torch.optim.AdamW(learning, lr=1e-3, weight_decay=0.1)
