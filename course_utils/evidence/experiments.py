@@ -25,7 +25,8 @@ class Study(NamedTuple):
     `function(seed, **setting)` does one run and returns a dict of results, `accuracy` among them. All settings
     of the `grid` name the same things. Raise `version` when the set-up changes: rows of another one are stale.
     `minutes` is what all of it costs on two plain cores; `needs` names the studies that must be stored first;
-    `measures` are the results of a run, all of them, in the order of the columns.
+    `measures` are the results of a run, all of them, in the order of the columns. `headline` is the run, setting and
+    seed, that `spot_check` does again (None: a cheap one).
     """
 
     function: Callable[..., dict]
@@ -35,6 +36,7 @@ class Study(NamedTuple):
     version: int = 1
     needs: tuple[str, ...] = ()
     measures: tuple[str, ...] = ("accuracy",)
+    headline: dict | None = None
 
 
 def grid_of(**choices: Iterable) -> list[dict]:

@@ -6,30 +6,40 @@ import io
 import os
 import platform
 import subprocess
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from course_utils import ROOT
+from course_utils import ROOT, registry
 from course_utils.errors import CourseError
 from course_utils.files import alone, replacing
 
 RESULTS = ROOT / "data" / "results"
+ITEMS = "items"  # the one CSV here that holds no runs
+SHARES = ("accuracy", "balanced_accuracy")  # what is measured and lies from 0 to 1
+PACKED = {"correct": str, "copies": str}  # hexadecimal text, which may look like a number
 MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what every row ends in
 
 
 def path_of(name: str) -> Path:
-    """The file of an experiment's rows."""
+    """The file of an experiment's rows; CourseError where `name` cannot be that of one."""
+    if not re.fullmatch(r"\w[\w-]*", name) or name == ITEMS:
+        raise CourseError(
+            f"{name!r} is no name for an experiment: its rows are kept in data/results/NAME.csv.\n"
+            f"Give letters, digits, - and _ alone{', and not the name of the list of test items' * (name == ITEMS)}."
+        )
     return RESULTS / f"{name}.csv"
 
 
 def draft_of(name: str) -> Path:
     """The file in which an experiment's next rows gather until all are there."""
-    return RESULTS / f"{name}.part"
+    return path_of(name).with_suffix(".part")
 
 
 def pack(correct: np.ndarray) -> str:
@@ -44,15 +54,38 @@ def unpack(texts: Iterable[str], count: int) -> np.ndarray:
 
 
 def read(name: str) -> pd.DataFrame:
-    """The rows of an experiment, sorted by their settings; CourseError where there are none, or two of one run."""
-    if not path_of(name).exists():
-        known = ", ".join(sorted(p.stem for p in RESULTS.glob("*.csv"))) or "nothing yet"
-        raise CourseError(f"No stored results {name!r}; there is {known}.\n{remedy(name)}")
-    table = pd.read_csv(path_of(name))
-    _refuse_doubles(table, path_of(name))
+    """The rows of an experiment, sorted by their settings; CourseError where there are none, or damaged ones."""
+    path = path_of(name)
+    if not path.exists():
+        raise _not_stored(name)
+    table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED)
+    _refuse_impossible(table, path)
+    _refuse_doubles(table, path)
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
+
+
+def _not_stored(name: str) -> CourseError:
+    """That nothing is stored under a name: how to make it, or what is called nearly so."""
+    stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
+    said = f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}."
+    if name in declared:
+        return CourseError(f"{said}\n{remedy(name)}")
+    near = get_close_matches(name, {*stored, *declared}, n=1, cutoff=0.5)
+    return CourseError(f"{said}\nNo experiment has that name. " + (f"Did you mean {near[0]!r}?" if near else "Choose one."))
+
+
+def _text(path: Path) -> str:
+    """What a file holds; CourseError where Git could not merge it and left both versions in it."""
+    text = path.read_text(encoding="utf-8")
+    if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
+        raise CourseError(
+            f"{path.name} has the marks of a Git conflict in it (lines {', '.join(map(str, marks))}): two versions at once.\n"
+            "Expected the rows of one of them.\n"
+            f"Take one whole: git checkout --ours {path} (or --theirs), then recompute what is missing."
+        )
+    return text
 
 
 def settings_of(table: pd.DataFrame) -> list[str]:
@@ -71,6 +104,27 @@ def _number(value: object) -> object:
         return float(value)
     except (TypeError, ValueError):
         return str(value)
+
+
+def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
+    """CourseError where a file is no table of runs, or an accuracy is no number from 0 to 1."""
+    if len(rows) and "seed" not in rows:
+        raise CourseError(f"{path.name} has no column 'seed'.\nExpected one row a run. Run: git checkout {path}")
+    for name in set(SHARES) & set(rows):
+        wrong = rows[~rows[name].map(is_share)]
+        if len(wrong):
+            raise CourseError(
+                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
+                f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
+                "Expected a number from 0 to 1: somebody wrote there by hand, or the run returned something else.\n"
+                f"Delete such rows from {path} and mend the run; recompute then does them again."
+            )
+
+
+def is_share(value: object) -> bool:
+    """Whether a value, or the text that it was stored as, is a number from 0 to 1."""
+    number = _number(value)
+    return isinstance(number, float) and 0 <= number <= 1
 
 
 def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
@@ -137,8 +191,8 @@ def _rows(path: Path) -> pd.DataFrame:
     """The whole rows of a file, as text; a line without its end was cut short by a kill."""
     if not path.exists():
         return pd.DataFrame()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = pd.DataFrame(list(csv.DictReader(line for line in file if line.endswith("\n"))))
+    rows = pd.DataFrame(list(csv.DictReader(line for line in _text(path).splitlines(True) if line.endswith("\n"))))
+    _refuse_impossible(rows, path)
     _refuse_doubles(rows, path)
     return rows
 
