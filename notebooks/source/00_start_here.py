@@ -1,9 +1,8 @@
 # %% [markdown]
 # # 00 · Start here: how many photographs do you need? · 30 min
 #
-# A network that has seen a million photographs knows a lot about pictures. Can your own small collection profit
-# from it? People say: *"with transfer learning you need 10 to 100 times fewer labels."* Here you try it, then see it
-# measured.
+# A network that has seen a million photographs knows a lot about pictures. Can your small collection profit from it?
+# People say: *"with transfer learning you need 10 to 100 times fewer labels."* Here you try it, then see it measured.
 #
 # After this lesson you can
 #
@@ -55,8 +54,8 @@ widgets.choice(lambda name: lesson00.figures.named(lite, photos[name]), list(pho
 #
 # ## Two new things in a second · 3 min
 #
-# Here are ten photographs of ants and ten of bees. The network turns each into 1,280 numbers. On these numbers we
-# train a new last layer, and it is asked about photographs that it has never seen.
+# Here are ten photographs of ants and ten of bees. The network turns each into 1,280 numbers. On these we train a new
+# last layer, and ask it about photographs that it has never seen.
 
 # %%
 def pictures(size):
@@ -183,9 +182,9 @@ for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
 # </details>
 #
 # Your race had a winner, but was it skill? On the right are twenty such races with other photographs and other first
-# weights. Both ways have won some. The bar below shows the mean of the twenty and its **95 % interval**: where the mean
-# over endlessly many races may well lie. If the whole interval is on one side of zero, we say who is better. If it
-# includes zero, we do not know, and say so.
+# weights. Both ways have won some. The bar below shows their mean and its **95 % interval**: where the mean over
+# endlessly many races may well lie. If all of it is on one side of zero, we say who is better. If it includes zero, we
+# do not know, and say so.
 #
 # ## Exercise: reading an interval · easy · 5 min
 #
@@ -229,9 +228,9 @@ ours = runs.query("strategy == 'feature_extraction' and per_class == 120").accur
 
 # %% [markdown]
 # The higher number is no better estimate of what transfer does. Ants and bees are two of ImageNet's thousand kinds, and
-# these very photographs probably stood among those that the network was trained on. It has seen the exam. PhotoNet
-# has not, so its lower number is the honest one for *new* kinds of things. For your own pictures take the stronger
-# network, but measure on pictures that it cannot have seen.
+# these very photographs were probably among those that it was trained on: it has seen the exam. PhotoNet has not, so
+# its lower number is the honest one for *new* kinds of things. For your own pictures take the stronger network, but
+# measure on pictures that it cannot have seen.
 #
 # ## Your own pictures · 3 min
 #
@@ -255,8 +254,7 @@ print(f"{len(mine.train)} pictures. Of new ones of this kind, "
 #
 # ## What should I do? · 2 min
 #
-# This card is the course in one table. Each row names the lesson that measured it; rows that are still open say where
-# they will be answered.
+# This card is the course in one table. Each row names the lesson that answers it.
 
 # %%
 lesson00.recipe_card()
