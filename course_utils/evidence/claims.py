@@ -227,5 +227,5 @@ def _meaning(verdict: str, effect: Effect, margin: float | None) -> str:
         "too few pairs": f" (a claim takes {FEWEST_PAIRS} seeds or more)",
     }[verdict]
     if (shared := getattr(effect, "overlap", 0)) > SHARED:
-        said += f". Seeds share {100 * shared:.0f} % of their training examples here: no claim rests on this size alone."
+        said += f". Seeds share {100 * shared:.0f} % of their training examples: no claim rests on this size alone."
     return said

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
+from course_utils import ROOT
 from course_utils.errors import CourseError
 from course_utils.evidence import results
 
@@ -84,13 +87,25 @@ def run_grid(
 def _complete(
     function: Callable[..., dict], missing: list[dict], name: str, version: int, measures: Sequence[str] | None
 ) -> None:
-    writer, marks = results.Writer(name, results.usable(name, version)), results.marks(version)
+    writer, marks = results.Writer(name, results.usable(name, version)), _marks(version)
     work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
     finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
     for row in tqdm(finished, total=len(missing), desc=name):
         weights = results.weights_checksum(row.get("backbone", "photonet"))
         writer.add({**row, **marks, "weights": weights})
     writer.finish()
+
+
+def _marks(version: int) -> dict:
+    """What every row of a version carries besides its result, its seconds and its weights: see `results.MARKS`."""
+    import torch
+
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
+    torch_version = ".".join(torch.__version__.split(".")[:2])
+    machine = f"{platform.machine()} {os.cpu_count()} cores"
+    values = (version, "", torch_version, machine, answer.stdout.strip())
+    return dict(zip(results.MARKS[1:], values, strict=True))
 
 
 def run_study(study: Study, name: str) -> pd.DataFrame:
@@ -165,12 +180,19 @@ def one_run(function: Callable[..., dict], run: dict, measures: Sequence[str] | 
 
 
 def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
-    """The results of a run in the order of `measures`; CourseError where they are others, or have a taken name."""
+    """The results of a run in the order of `measures`; CourseError where they are others, or cannot be stored."""
     which = ", ".join(f"{name} {value}" for name, value in run.items())
+    if not isinstance(result, dict):
+        raise CourseError(f"The run {which} returns {result!r}.\nExpected a dict, such as {{'accuracy': 0.5}}.")
     if taken := [name for name in result if name in run or name in results.MARKS]:
         raise CourseError(
             f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
             "It would be overwritten. Return the result under another name."
+        )
+    if wrong := [name for name in results.SHARES if name in result and not results.is_share(str(result[name]))]:
+        raise CourseError(
+            f"The run {which} returns {wrong[0]} {result[wrong[0]]!r}.\n"
+            "Expected a number from 0 to 1: a plain float, no tensor, no percentage. Mend the run; nothing was stored."
         )
     measures = list(result) if measures is None else measures
     if unlike := sorted(set(result) ^ set(measures)):

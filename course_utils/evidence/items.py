@@ -70,21 +70,28 @@ def tested(rows: pd.DataFrame) -> Tested | None:
     if len(tasks) > 1 or "correct" not in rows or rows["correct"].isna().any():
         return None
     known = of(tasks.pop())
-    right = _right(rows, None if known is None else len(known))
+    right = _right(rows)
     if known is None:
         return Tested(right, None, np.arange(right.shape[1]))
     return Tested(right, known["label"].to_numpy(), np.unique(known["group"], return_inverse=True)[1])
 
 
-def _right(rows: pd.DataFrame, count: int | None) -> np.ndarray:
-    """Which of `count` items (None: worked out) were right: rows x items; CourseError where something does not fit."""
-    texts = rows["correct"].astype(str)
+def number_of(rows: pd.DataFrame) -> int:
+    """How many test items the rows of one task have: as many as are listed, or as hits and accuracies tell."""
+    known = of(rows["task"].iloc[0]) if "task" in rows else None
+    if known is not None:
+        return len(known)
+    bits, accuracies = results.unpack(rows["correct"], 4 * len(rows["correct"].iloc[0])), rows["accuracy"].sum()
+    return round(bits.sum() / accuracies) if accuracies and bits.any() else bits.shape[1]
+
+
+def _right(rows: pd.DataFrame) -> np.ndarray:
+    """Which test items were right: rows x items; CourseError where these do not fit the accuracies."""
+    texts, count = rows["correct"].astype(str), 0
     size = len(texts.iloc[0]) // 2  # bytes
     if texts.str.fullmatch(f"(?:[0-9a-f]{{2}}){{{size}}}").all():
-        bits, accuracies = results.unpack(texts, 8 * size), rows["accuracy"].sum()
-        wanted = count or (round(bits.sum() / accuracies) if accuracies else 8 * size)
-        right = bits[:, :wanted]
-        if -(-wanted // 8) == size and np.allclose(right.mean(1), rows["accuracy"], atol=1e-3):
+        right = results.unpack(texts, count := number_of(rows))
+        if -(-count // 8) == size and np.allclose(right.mean(1), rows["accuracy"], atol=1e-3):
             return right
     raise CourseError(
         f"The column `correct` does not fit the accuracies{f' and {count:,} test items' if count else ''}.\n"

@@ -4,8 +4,6 @@ import csv
 import hashlib
 import io
 import os
-import platform
-import subprocess
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,8 +29,8 @@ def path_of(name: str) -> Path:
     """The file of an experiment's rows; CourseError where `name` cannot be that of one."""
     if not re.fullmatch(r"\w[\w-]*", name) or name == ITEMS:
         raise CourseError(
-            f"{name!r} is no name for an experiment: its rows are kept in data/results/NAME.csv.\n"
-            f"Give letters, digits, - and _ alone{', and not the name of the list of test items' * (name == ITEMS)}."
+            f"{name!r} is no name for an experiment, whose rows are kept in data/results/NAME.csv.\n"
+            f"Give a name of letters, digits, - and _, other than {ITEMS!r}, the list of test items."
         )
     return RESULTS / f"{name}.csv"
 
@@ -49,8 +47,7 @@ def pack(correct: np.ndarray) -> str:
 
 def unpack(texts: Iterable[str], count: int) -> np.ndarray:
     """The inverse of `pack` for several runs: runs x `count` booleans."""
-    rows = [np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))[:count] for text in texts]
-    return np.array(rows, bool)
+    return np.array([np.unpackbits(np.frombuffer(bytes.fromhex(t), np.uint8))[:count] for t in texts], bool)
 
 
 def read(name: str) -> pd.DataFrame:
@@ -60,7 +57,6 @@ def read(name: str) -> pd.DataFrame:
         raise _not_stored(name)
     table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED)
     _refuse_impossible(table, path)
-    _refuse_doubles(table, path)
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
@@ -69,29 +65,29 @@ def read(name: str) -> pd.DataFrame:
 def _not_stored(name: str) -> CourseError:
     """That nothing is stored under a name: how to make it, or what is called nearly so."""
     stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
-    said = f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}."
-    if name in declared:
-        return CourseError(f"{said}\n{remedy(name)}")
-    near = get_close_matches(name, {*stored, *declared}, n=1, cutoff=0.5)
-    return CourseError(f"{said}\nNo experiment has that name. " + (f"Did you mean {near[0]!r}?" if near else "Choose one."))
+    near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
+    hint = f"Did you mean {near[0]!r}?" if near else "Choose one of them."
+    return CourseError(
+        f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
+        + (remedy(name) if name in declared else f"No experiment has that name. {hint}")
+    )
 
 
 def _text(path: Path) -> str:
-    """What a file holds; CourseError where Git could not merge it and left both versions in it."""
+    """What a file holds; CourseError where Git could not merge two versions and left both in it."""
     text = path.read_text(encoding="utf-8")
     if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
         raise CourseError(
-            f"{path.name} has the marks of a Git conflict in it (lines {', '.join(map(str, marks))}): two versions at once.\n"
-            "Expected the rows of one of them.\n"
-            f"Take one whole: git checkout --ours {path} (or --theirs), then recompute what is missing."
+            f"{path.name} has the marks of a Git conflict in it (lines {', '.join(map(str, marks))}).\n"
+            "Expected the rows of one version, and it holds two.\n"
+            f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
         )
     return text
 
 
 def settings_of(table: pd.DataFrame) -> list[str]:
     """What was varied in stored rows: the columns up to `seed`, which is the last of them."""
-    columns = list(table.columns)
-    return columns[: columns.index("seed") + 1]
+    return list(table.loc[:, :"seed"])
 
 
 def keys_of(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -107,18 +103,18 @@ def _number(value: object) -> object:
 
 
 def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
-    """CourseError where a file is no table of runs, or an accuracy is no number from 0 to 1."""
+    """CourseError where a file is no table of runs, an accuracy no number from 0 to 1, or a run there twice."""
     if len(rows) and "seed" not in rows:
-        raise CourseError(f"{path.name} has no column 'seed'.\nExpected one row a run. Run: git checkout {path}")
+        raise CourseError(f"{path.name} has no column 'seed': it holds no runs.\nRestore it: git checkout {path}")
     for name in set(SHARES) & set(rows):
         wrong = rows[~rows[name].map(is_share)]
         if len(wrong):
+            more = f", and {len(wrong) - 1} more such rows" if len(wrong) > 1 else ""
             raise CourseError(
-                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
-                f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
-                "Expected a number from 0 to 1: somebody wrote there by hand, or the run returned something else.\n"
-                f"Delete such rows from {path} and mend the run; recompute then does them again."
+                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}{more}.\n"
+                f"Expected a number from 0 to 1.\nDelete such rows from {path}; recompute does these runs again."
             )
+    _refuse_doubles(rows, path)
 
 
 def is_share(value: object) -> bool:
@@ -152,18 +148,6 @@ def remedy(name: str) -> str:
     return f"Run: python3 -m course_utils recompute {name}"
 
 
-def marks(version: int) -> dict:
-    """What every row of a version carries besides its result and its seconds, by the names in `MARKS`."""
-    import torch
-
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    answer = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
-    torch_version = ".".join(torch.__version__.split(".")[:2])
-    machine = f"{platform.machine()} {os.cpu_count()} cores"
-    values = (version, "", torch_version, machine, answer.stdout.strip())
-    return dict(zip(MARKS[1:], values, strict=True))
-
-
 @cache
 def weights_checksum(backbone: str = "photonet") -> str:
     """Twelve hexadecimal digits that tell the weights of a backbone from others.
@@ -193,7 +177,6 @@ def _rows(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     rows = pd.DataFrame(list(csv.DictReader(line for line in _text(path).splitlines(True) if line.endswith("\n"))))
     _refuse_impossible(rows, path)
-    _refuse_doubles(rows, path)
     return rows
 
 

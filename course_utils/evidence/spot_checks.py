@@ -1,20 +1,22 @@
-"""A stored run done again, to see whether about the same comes out."""
+"""A stored run done again, to see whether nearly the same number comes out."""
 
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from course_utils import registry
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.evidence.experiments import load_results, one_run
+from course_utils.evidence.claims import as_it_is
+from course_utils.evidence.experiments import Study, load_results, one_run
+from course_utils.evidence.items import number_of
+from course_utils.evidence.results import keys_of, remedy
 
 CHEAP = 2  # seconds of a run that a lesson may do again
+POINTS, ITEMS = 0.02, 1.5  # by which accuracies may differ: as a share, and in test items; the larger one counts
 
 
 class SpotCheck(NamedTuple):
-    """One stored run done again: its `setting`, both accuracies, and the 99 % prediction interval of the stored.
+    """One stored run done again: its `setting`, both accuracies, and by how much they may differ.
 
     Where the data cannot be had, `accuracy` is nan and `hindrance` says why.
     """
@@ -22,64 +24,67 @@ class SpotCheck(NamedTuple):
     setting: dict
     stored: float
     accuracy: float
-    low: float
-    high: float
+    allowed: float
     seconds: float
     hindrance: str = ""
 
     @property
-    def inside(self) -> bool:
-        """Whether the new run could be one of the stored ones."""
-        return self.low <= self.accuracy <= self.high
+    def near(self) -> bool:
+        """Whether nearly the same number came out."""
+        return abs(self.accuracy - self.stored) <= self.allowed + 1e-9
 
     def __str__(self) -> str:
-        """What was run, what came, and whether that fits."""
+        """What was run, what came, and whether that is near."""
         what = ", ".join(f"{name} {value}" for name, value in self.setting.items())
         if self.hindrance:
             return f"Not run again here ({what}), so the stored {self.stored:.3f} stands unchecked:\n{self.hindrance}"
-        verdict = "inside" if self.inside else "OUTSIDE"
+        verdict = "nearly the same" if self.near else "NOT nearly the same"
         return (
             f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
-            f"That is {verdict} the 99 % prediction interval of the stored runs, {self.low:.3f} to {self.high:.3f}."
+            f"That is {verdict}: up to {self.allowed:.3f} apart is allowed, the larger of 2 points and one and a half "
+            "test items."
         )
 
     __repr__ = __str__
 
     def _repr_markdown_(self) -> str:
-        return str(self).replace("_", r"\_").replace("\n", "\n\n")
+        return as_it_is(str(self)).replace("\n", "\n\n")
 
 
 def spot_check(name: str) -> SpotCheck:
-    """Do a cheap stored run again, with its seed, and compare it with the runs of the same setting.
+    """Do a stored run again, with its seed: the study's headline, and else a cheap one.
 
-    Of the settings that take two seconds at most (or as little as any does), it is the one that spreads least.
-
-    The 99 % prediction interval is Student's for one more run: mean ± t · s · √(1 + 1/n).
+    The cheap one is of a setting that takes two seconds at most (or as little as any does), and of these it is one
+    whose seeds differ least.
 
     Raises:
-        CourseError: no such study, or no setting with five seeds or more whose accuracies differ.
+        CourseError: no such study, or its headline is not stored.
     """
     study, table = registry.study(name), load_results(name)
-    keys = list(study.grid[0])
-    groups = table.groupby(keys)["accuracy"]
-    spread = groups.transform("std")
-    enough = table[(groups.transform("count") >= 5) & (spread > 0)]
-    if enough.empty:
-        raise CourseError(f"{name} has no setting with five seeds or more whose accuracies differ: nothing to check.")
-    cheap = enough[enough["seconds"] <= max(CHEAP, enough["seconds"].min())]
-    row = table.loc[spread[cheap.index].idxmin()]
-    run = {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in [*keys, "seed"]}
-    values = table.loc[(table[keys] == row[keys]).all(axis=1), "accuracy"]
-    low, high = _prediction_interval(values)
+    row = _headline(study, table, name) if study.headline else _cheap(study, table)
+    run = study.headline or {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in _keys(study)}
+    allowed = max(POINTS, ITEMS / number_of(table.loc[[row.name]]) if "correct" in table else 0)
     try:
         again = one_run(study.function, run, study.measures)
     except DataUnavailable as error:
-        reason = str(error).splitlines()[0]
-        return SpotCheck(run, float(row["accuracy"]), float("nan"), low, high, 0.0, reason)
-    return SpotCheck(run, float(row["accuracy"]), again["accuracy"], low, high, again["seconds"])
+        return SpotCheck(run, float(row["accuracy"]), float("nan"), allowed, 0.0, str(error).splitlines()[0])
+    return SpotCheck(run, float(row["accuracy"]), again["accuracy"], allowed, again["seconds"])
 
 
-def _prediction_interval(values: pd.Series) -> tuple[float, float]:
-    n = len(values)
-    half = stats.t.ppf(0.995, n - 1) * values.std() * np.sqrt(1 + 1 / n)
-    return float(values.mean() - half), float(values.mean() + half)
+def _keys(study: Study) -> list[str]:
+    return [*study.grid[0], "seed"]
+
+
+def _headline(study: Study, table: pd.DataFrame, name: str) -> pd.Series:
+    wanted, missing = pd.DataFrame([study.headline]), [key for key in study.headline if key not in table]
+    if not missing:
+        same = (keys_of(table, wanted.columns) == keys_of(wanted, wanted.columns).iloc[0]).all(axis=1)
+        if same.any():
+            return table[same].iloc[0]
+    raise CourseError(f"The run that stands for {name} is not among its stored rows.\n{remedy(name)}")
+
+
+def _cheap(study: Study, table: pd.DataFrame) -> pd.Series:
+    cheap = table[table["seconds"] <= max(CHEAP, table["seconds"].min())]
+    spread = table.groupby(list(study.grid[0]))["accuracy"].transform("std").fillna(1.0)
+    return table.loc[spread[cheap.index].idxmin()]

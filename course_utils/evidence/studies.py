@@ -61,6 +61,7 @@ def as_it_comes(task: Task, strategy: str, seed: int, **settings) -> Score:
 
 
 OTHERS = ("photonet-1", "photonet-2")
+TEN_LETTERS = {"backbone": "photonet", "network": "pretrained", "task": "letters", "per_class": 10, "seed": 0}
 HEADS_MEASURES = ("stage", "positions", *MEASURES)
 TRANSFER_MEASURES = (*KNOBS, "overlap", "accuracy", "balanced_accuracy", "correct")
 STUDIES = {
@@ -80,7 +81,13 @@ STUDIES = {
         stages_tuning, stages_grid(["photonet"], OURS) + pixels_grid(), TUNING_SEEDS, 10, measures=tuple(PENALTIES)
     ),
     "stages": Study(
-        stages, stages_grid(["photonet"], OURS), range(10), 30, needs=("stages_tuning",), measures=MEASURES
+        stages,
+        stages_grid(["photonet"], OURS),
+        range(10),
+        30,
+        needs=("stages_tuning",),
+        measures=MEASURES,
+        headline=TEN_LETTERS | {"stage": "layer3", "positions": 1},
     ),
     "stages_photonets": Study(
         stages,
@@ -109,6 +116,7 @@ STUDIES = {
         version=4,
         needs=("stages_tuning",),
         measures=HEADS_MEASURES,
+        headline=TEN_LETTERS,
     ),
     "heads_photonets": Study(
         heads,

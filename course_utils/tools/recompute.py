@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from course_utils import registry
 from course_utils.errors import CourseError
-from course_utils.evidence import results
+from course_utils.evidence import items, results
 from course_utils.evidence.experiments import Study, missing_runs, run_study
 
 
@@ -54,6 +54,7 @@ def main(words: list[str] | None = None) -> int:
         if options.list:
             print(_list(studies))
             return 0
+        items.refresh({setting.get("task") for study in studies.values() for setting in study.grid})
         for name, study in studies.items():
             _run(name, study)
     except CourseError as error:

@@ -5,14 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.claims import paired_difference
 
 
 class Fewer(NamedTuple):
     """How many times fewer examples a method needs to do as well as its control at the largest size.
 
-    `factor` with its 95 % limits `low` and `high`; `examples` a class at which the method is level with
-    `accuracy`, the control's mean at its `largest` number a class. A limit beyond the measured sizes is inf.
+    `factor` with its 95 % limits `low` and `high`, for what `covers` says; `examples` of each class at which the
+    method is level with `accuracy`, the control's mean at its `largest` number. A limit beyond the measured sizes is
+    inf; where there are fewer than five seeds the limits are nan.
     """
 
     factor: float
@@ -21,40 +22,48 @@ class Fewer(NamedTuple):
     examples: float
     largest: int
     accuracy: float
+    covers: str
 
     def __str__(self) -> str:
         """The factor with its interval, in words."""
+        if np.isnan(self.low):
+            return f"{self.factor:.0f} times fewer (too few seeds for an interval)"
         upper = f"to {self.high:.0f}" if np.isfinite(self.high) else "or more, beyond the sizes measured"
-        return f"{self.factor:.0f} times fewer (95 % interval {self.low:.0f} {upper})"
+        return f"{self.factor:.0f} times fewer (95 % interval {self.low:.0f} {upper}, for {self.covers})"
 
 
 def times_fewer(table: pd.DataFrame, method: str, control: str) -> Fewer:
-    """Read off how many examples a class `method` needs to match `control` at its largest size.
+    """Read off how many examples of each class `method` needs to match `control` at its largest size.
 
-    At each size, the accuracy of the method minus the control's at its largest size is paired by seed; its mean
-    and Student-t 95 % limits are joined by straight lines over the logarithm of the size, and each line's
-    crossing of nought gives one of `factor`, `low`, `high`.
+    At each size, the accuracy of the method minus the control's at its largest size is a `paired_difference`: its mean
+    and its 95 % limits, for new seeds and new test items where the table has hits. Over the sizes, the means are
+    joined by straight lines over the logarithm of the size, and so are the limits; each line's crossing of nought
+    gives one of `factor`, `low`, `high`.
 
     Args:
-        table: one row a run, with columns strategy, per_class, seed, accuracy.
+        table: one row a run, with columns strategy, per_class, seed, accuracy; `correct` and `task` where known.
+        method, control: two of the strategies. What a factor means depends on the control, so name it with it.
     """
-    accuracy = table.pivot(index="seed", columns=["strategy", "per_class"], values="accuracy")
-    largest = int(max(accuracy[control].columns))
-    goal = accuracy[control][largest]
-    sizes = np.array(sorted(accuracy[method].columns))
-    gaps = [mean_interval(accuracy[method][size] - goal) for size in sizes]
+    runs = {name: table[table["strategy"] == name] for name in (method, control)}
+    largest = int(runs[control]["per_class"].max())
+    goal = runs[control][runs[control]["per_class"] == largest]
+    at_size = dict(iter(runs[method].groupby("per_class")))
+    gaps = [paired_difference(pd.concat([rows, goal]), method, control) for rows in at_size.values()]
     examples, latest, earliest = (
-        _crossing(sizes, np.array([getattr(gap, name) for gap in gaps])) for name in ("mean", "low", "high")
+        _crossing(np.array(list(at_size)), np.array([getattr(gap, name) for gap in gaps]))
+        for name in ("mean", "low", "high")
     )
     factor, low, high = (largest / n if n else float("inf") for n in (examples, latest, earliest))
-    return Fewer(factor, low, high, examples, largest, float(goal.mean()))
+    return Fewer(factor, low, high, examples, largest, float(goal["accuracy"].mean()), gaps[0].covers)
 
 
 def _crossing(sizes: np.ndarray, values: np.ndarray) -> float:
     """The size from which `values` stay above nought, between sizes by a straight line over log size.
 
-    0 where they are above it from the first size on, inf where they end below it.
+    0 where they are above it from the first size on, inf where they end below it, nan where there are none.
     """
+    if np.isnan(values).any():
+        return float("nan")
     below = np.flatnonzero(values < 0)
     if not len(below):
         return 0.0

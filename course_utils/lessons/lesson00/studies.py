@@ -8,6 +8,7 @@ from course_utils.evidence.transfer_grid import transfer
 
 SIZES = (2, 5, 10, 20, 40, 80, 120)  # photographs of each class
 ARMS = (("from_scratch", 100), ("from_scratch", 400), ("untrained_frozen", 100), ("feature_extraction", 100))
+HEADLINE = {"strategy": "feature_extraction", "steps": 100, "per_class": 10, "seed": 0}
 RACE = (("from_scratch", 100), ("feature_extraction", 100), ("fine_tuning", 100))
 
 
@@ -39,7 +40,16 @@ STUDIES = {
     "ants_bees_64": Study(
         ants_bees_64, grid_of(strategy=("feature_extraction", "from_scratch")), range(10), minutes=5, measures=HITS
     ),
-    "lesson00": Study(lesson00, _over(ARMS, SIZES), range(10), 30, 2, ("transfer_tuning",), TRANSFER_MEASURES),
+    "lesson00": Study(
+        lesson00,
+        _over(ARMS, SIZES),
+        range(10),
+        minutes=30,
+        version=2,
+        needs=("transfer_tuning",),
+        measures=TRANSFER_MEASURES,
+        headline={"backbone": "photonet", "task": "ants_bees"} | HEADLINE,
+    ),
     "lesson00_race": Study(  # the same runs at ten photographs of each class, over more seeds
         lesson00, _over(RACE, (10,)), range(20), 5, 2, ("transfer_tuning",), TRANSFER_MEASURES
     ),

@@ -1,0 +1,157 @@
+"""The list of test items: what it says is so, it is kept up to date, and hits that do not fit it are refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from course_utils.data.splits import Split, Task
+from course_utils.data.tasks import load_task
+from course_utils.errors import CourseError, DataUnavailable
+from course_utils.evidence import items
+from course_utils.evidence.results import pack
+from course_utils.tools import recompute
+
+COUNTS = {"ants_bees": (153, 153), "digits": (359, 359), "letters": (2600, 5), "textures": (840, 14),
+          "tiles": (283, 16)}
+
+
+@pytest.mark.parametrize("task", items.TASKS)
+def test_the_list_says_what_the_task_holds(task):
+    listed = items.of(task)
+    assert (len(listed), listed["group"].nunique()) == COUNTS[task]
+    assert listed["item"].tolist() == list(range(len(listed)))
+    try:
+        test = load_task(task, per_class=1, image_size=8).test
+    except DataUnavailable:
+        pytest.skip(f"{task} is not here")
+    assert listed["label"].tolist() == test.y.tolist()
+    groups = np.arange(len(test)) if test.groups is None else test.groups
+    assert listed["group"].tolist() == [str(group) for group in groups]
+
+
+def test_other_tasks_are_not_listed():
+    assert items.of("photos") is None and items.of(None) is None
+
+
+# --- intervals over items ---
+
+
+def test_items_of_their_own_give_students_interval():
+    gaps = np.random.default_rng(0).normal(size=30)
+    expected = stats.ttest_1samp(gaps, 0).confidence_interval()
+    half = items.half_interval(gaps, np.full(30, 1 / 30), np.arange(30))
+    assert half == pytest.approx((expected.high - expected.low) / 2)
+
+
+def test_what_a_group_shares_counts_once():
+    """Three items of each of four groups, all alike: as much as four items."""
+    gaps = np.array([0.1, 0.3, -0.2, 0.4])
+    few = items.half_interval(gaps, np.full(4, 1 / 4), np.arange(4))
+    assert items.half_interval(gaps.repeat(3), np.full(12, 1 / 12), np.arange(4).repeat(3)) == pytest.approx(few)
+
+
+def test_in_balanced_accuracy_each_class_weighs_as_much():
+    found = items.Tested(np.ones((1, 5), bool), np.array([0, 0, 0, 2, 2]), np.arange(5))
+    assert found.weights("balanced_accuracy") == pytest.approx([1 / 6] * 3 + [1 / 4] * 2)
+    assert found.weights("accuracy") == pytest.approx([1 / 5] * 5)
+    assert found._replace(labels=None).weights("balanced_accuracy") is None
+
+
+def test_one_group_says_nothing_of_others():
+    found = items.Tested(np.eye(2, 6, dtype=bool), None, np.zeros(6, int))
+    assert items.half_over_items(found, "accuracy") is None
+
+
+# --- hits ---
+
+
+def rows(hits, **more):
+    table = [{"seed": seed, "accuracy": round(h.mean(), 4), "correct": pack(h)} for seed, h in enumerate(hits)]
+    return pd.DataFrame(table).assign(**more)
+
+
+@pytest.mark.parametrize("count", [3, 8, 153, 359, 2600])
+def test_the_number_of_items_follows_from_hits_and_accuracies(count):
+    hits = np.random.default_rng(count).random((4, count)) < 0.6
+    hits[0, 0] = True
+    assert np.array_equal(items.tested(rows(hits)).right, hits)
+
+
+def test_where_nothing_is_right_nothing_differs():
+    assert not items.tested(rows(np.zeros((2, 8), bool))).right.any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"accuracy": 0.1}, "does not fit the accuracies and"),
+        ({"correct": "no hits"}, "does not fit the accuracies."),
+        ({"correct": ["ff", "ffff", "ff"]}, "does not fit the accuracies."),
+        ({"task": "digits"}, "does not fit the accuracies and 359 test items."),
+    ],
+)
+def test_hits_that_do_not_fit_are_refused(change, said):
+    table = rows(np.random.default_rng(0).random((3, 16)) < 0.5).assign(**change)
+    with pytest.raises(CourseError) as error:
+        items.tested(table)
+    assert said in str(error.value) and "items=False" in str(error.value) and str(error.value).count("\n") == 2
+
+
+def test_rows_without_hits_or_of_several_tasks_have_no_items_in_common():
+    table = rows(np.ones((2, 8), bool))
+    assert items.tested(table.drop(columns="correct")) is None
+    assert items.tested(table.assign(task=["digits", "letters"])) is None
+    assert items.tested(table.assign(correct=[None, "ff"])) is None
+
+
+# --- kept up to date ---
+
+
+@pytest.fixture
+def small(results, monkeypatch):
+    """A task of four test items, whose groups a test may change."""
+    groups = {"digits": None, "letters": np.array(["A", "A", "B", "B"])}
+
+    def load(name, per_class, image_size):
+        if name == "tiles":
+            raise DataUnavailable("not here")
+        y = np.array([0, 1, 1, 0])
+        split = Split(np.zeros((4, 3, 8, 8), np.uint8), y, groups[name])
+        return Task(name, ["a", "b"], split, split, False)
+
+    monkeypatch.setattr("course_utils.data.tasks.load_task", load)
+    return groups
+
+
+def test_the_list_is_written_where_it_is_missing_or_differs(small, results, capsys):
+    items.refresh(["letters", "digits", "toys", None])
+    assert items.of("letters")["group"].tolist() == ["A", "A", "B", "B"]
+    assert items.of("digits")["group"].tolist() == ["0", "1", "2", "3"]
+    assert "digits, letters" in capsys.readouterr().out
+    before = items.path().stat().st_mtime_ns
+    items.refresh(["letters"])
+    assert items.path().stat().st_mtime_ns == before and not capsys.readouterr().out
+    small["letters"] = np.array(["A", "B", "C", "C"])
+    items.refresh(["letters", "tiles"])
+    assert items.of("letters")["group"].tolist() == ["A", "B", "C", "C"] and len(items.of("digits")) == 4
+    assert [file.name for file in results.iterdir()] == ["items.csv"]
+
+
+def test_what_is_not_listed_is_not_taken_for_items_of_their_own(small):
+    items.refresh(["digits"])
+    with pytest.raises(CourseError, match=r"items\.csv does not list the test items of letters") as error:
+        items.tested(rows(np.ones((2, 8), bool), task="letters"))
+    assert str(error.value).count("\n") == 2
+
+
+def test_recompute_lists_the_items_of_the_tasks_of_its_studies(small, declared, at_once, capsys):
+    study = declared()
+    named = declared(grid=[setting | {"task": "digits"} for setting in study.grid], function=on_digits)
+    assert recompute.main(["toy", "--list"]) == 0 and not items.path().exists()
+    assert recompute.main(["toy"]) == 0 and len(items.of("digits")) == 4
+    assert len(named.grid) == 4
+
+
+def on_digits(seed, strategy, lr, task):
+    return {"accuracy": 0.5, "correct": "c0"}
