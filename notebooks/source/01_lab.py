@@ -134,15 +134,16 @@ widgets.slider(lambda n: lesson01.figures.best_stages(*tables[n], tasks=tasks),
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Two rows of three panels, letters, digits and textures, with five bars each, stem at the top to layer4. Above, where
-# maps are averaged, the star stands on layer3 for letters and digits. Below, where places are kept, it stands a stage
-# earlier, the bars of the early stages are much longer, and layer4 gains nothing. With more examples all bars grow and
-# the differences between stages shrink.
+# Two rows of three panels, letters, digits and textures, with five bars each, from the stem at the top to layer4.
+# Above, where maps are averaged, the bars for letters and digits grow to layer3, which has the star. Below, with places
+# kept, the early bars for letters and digits are much longer and the star stands at layer2. For textures the lower
+# bars are shorter than the upper ones. With more examples all bars grow.
 # </details>
 #
-# With more examples the star hardly moves. With places kept it moves up: an early stage knows where things are, which
-# averaging throws away, and layer4 has little left of it. Textures are the exception that explains the rule: they
-# look the same everywhere, so there is no *where* to keep.
+# For letters and digits the upper star stays at layer3, with 2 examples as with 40. With places kept and ten examples
+# it stands at layer2: an early stage knows where things are, which averages throw away, and layer4 has little of it
+# left. Textures look the same everywhere, so there is no *where* to keep, and so many more features only make it harder
+# to learn.
 #
 # Is the early stage then better than a random one? What trained weights add, in points, with ten of each and places
 # kept:
@@ -151,8 +152,9 @@ widgets.slider(lambda n: lesson01.figures.best_stages(*tables[n], tasks=tasks),
 lesson01.stages.gains(lesson01.stages.probed("stages", positions=4), tasks)
 
 # %% [markdown]
-# At the stem they add nothing even so. From layer1 on they do, on letters. "Universal" holds for what two stages have
-# learned together, if for anything.
+# At the stem they add nothing that is clear even so, and for letters they cost some points. If the stem is universal,
+# it is not because of what it learned: random kernels serve a probe as well. From layer1 on training adds much for
+# letters and textures.
 
 # %% [markdown]
 # <a id="dreaming"></a>

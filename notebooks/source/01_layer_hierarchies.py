@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 40 min
+# # 01 · Layer hierarchies: a dissection · 42 min
 #
 # What does each stage of a network know? People say: *"early layers are universal, late layers are specific to the
-# task."* If so, you could tell where to cut a network before you train anything. In this lesson you open a network,
-# look into each stage, and measure what it knows.
+# task."* If so, you could tell where to cut a network before you train anything. Here you open one, look into each
+# stage, and measure.
 #
 # After this lesson you can
 #
@@ -60,8 +60,8 @@ widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stag
 #
 # ## Where it begins · 1 min
 #
-# The stem is one convolution. Its **kernels** look at red, green and blue, so each is a small picture itself. Beside
-# them is the **untrained** network, the same one with random weights.
+# The stem is one convolution. Its **kernels**, 7 x 7 weights each, slide over the photograph. They look at red, green
+# and blue, so each is a small picture itself. Beside them is the **untrained** network, the same with random weights.
 
 # %%
 untrained = load_model("photonet", pretrained=False)
@@ -110,7 +110,7 @@ check("01-order", answer, solution=True)
 # train the simplest classifier on them, a linear one. What the probe gets right must be in the features, for it has
 # nothing else to go by.
 #
-# So before you look, say what you would have to see.
+# Before you look: what would you have to see?
 #
 # - **Universal early:** a trained stem beats an untrained one, on every task.
 # - **Specific late:** for a task unlike the source, the best stage comes before the last one.
@@ -118,17 +118,17 @@ check("01-order", answer, solution=True)
 # PhotoNet's source is photographs. Our tasks are **letters** in many fonts, handwritten **digits**, magnetic **tiles**
 # with five kinds of faults or none, and **ants and bees**. Only the last is like the source.
 #
-# Commit yourself: letters are dark strokes, and PhotoNet has never learned one.
+# Commit yourself. PhotoNet has never learned a letter.
 
 # %%
 quiz("01-star")
 
 # %% [markdown]
-# ## Where is the best stage? · 4 min
+# ## Where is the best stage? · 5 min
 #
-# Here are the probes, with ten examples of each class. The **star** marks the stage that did best on pictures kept
-# aside from the training pool. That is **tuning**, and it never sees the test pictures: whoever chooses on those fools
-# themselves. The star is filled if its stage then leads every other one clearly, on the test pictures.
+# Here are the probes, with ten examples of each class. The **star** marks the stage that did best on training
+# pictures kept aside. That is **tuning**, and it never sees the test pictures: whoever chooses on those fools
+# themselves. The star is filled if its stage then clearly leads every other one on the test pictures.
 
 # %%
 photonet = lesson01.stages.probed("stages")
@@ -148,8 +148,9 @@ star = letters.chosen.iloc[0]
 recall("01-star", {"stem": "A", "layer1": "A", "layer4": "C"}.get(star, "B"))
 
 # %% [markdown]
-# For letters the best stage is layer3: the last one has moved on towards naming things, and strokes get lost. For ants
-# and bees the last two stages are level, and for tiles we cannot tell.
+# For letters the best stage is layer3. Perhaps the last one has moved on to naming things, and lost the strokes. For
+# digits, and for ants and bees, the last two stages are level. For tiles the star is not even on the longest bar: with
+# so few test tiles nobody can tell.
 #
 # One sentence was written down before the probes ran, our **primary claim**:
 
@@ -159,7 +160,7 @@ claim("With ten letters of each class, layer3 is more accurate than layer4 by {e
 
 # %% [markdown]
 # The interval counts other seeds and other font families. Everything else in the figure is **exploratory**, a reason
-# to measure again. One stored probe is done again here and now:
+# to measure again. One of these very probes is done again here and now:
 
 # %%
 spot_check("stages")
@@ -191,8 +192,8 @@ lesson01.stages.gains(photonet)
 # ## Exercise: probe it yourself · medium · 12 min
 #
 # `train` and `test` are the features of one stage (N x D). Write the function that gives the accuracy on the test
-# features. **Standardise** each feature first (mean 0, spread 1), so that none counts more because its numbers are
-# larger. Then fit `LogisticRegression(max_iter=1000)`. Which examples may the scaler see?
+# features. **Standardise** each feature first (mean 0, spread 1), then fit `LogisticRegression(max_iter=1000)`. Which
+# examples may the scaler see?
 
 # %%
 from sklearn.linear_model import LogisticRegression
@@ -242,7 +243,7 @@ import numpy as np
 import torch
 
 def features_in(mode, x):
-    network = getattr(load_model("photonet"), mode)()
+    network = getattr(load_model("photonet"), mode)()  # .eval() or .train()
     with torch.no_grad():
         batches = network.prepare(network.encode(x)).split(10)
         return torch.cat([network.pool(network.run(batch)) for batch in batches]).numpy()
@@ -278,9 +279,9 @@ quiz("01-seed")
 # **Your pictures are unlike the source? Probe every stage on training pictures kept aside, and put the head where it is
 # best.**
 #
-# > *"Early layers are universal, late layers are specific to the task."* · on PhotoNet, "specific late" **holds when**
-# > the task is letters, where layer3 leads layer4 by 7.7 points; elsewhere **we cannot tell**. "Universal early" we
-# > could not see in averaged features.
+# > *"Early layers are universal, late layers are specific to the task."* · on PhotoNet alone, "specific late" **holds
+# > when** the task is letters, where layer3 leads layer4 by 7.7 points; elsewhere **we cannot tell**. "Universal early"
+# > does not show in averaged features.
 #
 # **Where next.** The [lab](01_lab.ipynb) shows what excites a channel, lets channels dream, and keeps the places. The
 # papers are [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes, and [Yosinski and others
