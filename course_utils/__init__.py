@@ -1,12 +1,18 @@
 """The course's package. Its public names load on first use, so that the launcher imports nothing heavy."""
 
+import sys
+
+if sys.version_info < (3, 6):  # noqa: UP036 (the launcher cannot be read by these; this file can, and has the word)
+    sys.exit("This is Python " + sys.version.split()[0] + ", and the course needs 3.11, 3.12 or 3.13.\n"
+             "Start it with one of those, as: python3.12 -m course_utils lab")  # fmt: skip
+
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]  # of the whole course: notebooks, data, package, tests
 
 
-def lazy_names(package, homes):  # without annotations: an old Python must be able to read this file too
+def lazy_names(package, homes):  # no annotations, no f-strings: Python 2.7 must be able to read this file too
     """`__getattr__`, `__dir__` and `__all__` of a package whose public names load when they are first asked for.
 
     Args:
@@ -18,12 +24,12 @@ def lazy_names(package, homes):  # without annotations: an old Python must be ab
 
     def get(name):
         if name not in home_of:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home = import_module(f"{package}.{home_of[name]}")
+            raise AttributeError("module {!r} has no attribute {!r}".format(package, name))  # noqa: UP032
+        home = import_module(package + "." + home_of[name])
         loaded[name] = getattr(home, name, home)
         return loaded[name]
 
-    return get, lambda: sorted({*loaded, *home_of}), sorted(home_of)
+    return get, lambda: sorted(set(loaded) | set(home_of)), sorted(home_of)
 
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {

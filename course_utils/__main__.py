@@ -7,22 +7,27 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from course_utils.tools.installing import (
+    AGAIN,
+    CONSTRAINTS,
+    FILES,
+    PYTHON,
+    ROOT,
+    Stop,
+    check_space,
+    forget_damaged,
+    install,
+    works,
+)
+
 VENV = ROOT / ".venv"
-FILES = [ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"]  # for lessons; for tests too
-UV = "uv==0.13.8"  # the installer; not among the requirements, as pip does where it cannot be had
 SUPPORTED = [(3, 11), (3, 12), (3, 13)]  # requirements.txt resolves for these
-PYTHON = "python" if os.name == "nt" else "python3"
-AGAIN = " ".join([PYTHON, "-m course_utils", *sys.argv[1:]])
-NO_NETWORK = ("connection broken", "Max retries", "error responses", "NameResolution", "timed out", "Timeout",
-              "Connection refused", "Connection reset", "NewConnectionError", "unreachable", "SSLError")
 COMMANDS = {  # what it does; what further words may be
     "setup": ("make or refresh the environment, and nothing else", ""),
     "lab": ("open JupyterLab on lesson 00, for this machine only", "options of jupyter lab, as --no-browser"),
@@ -44,10 +49,6 @@ STARTS = {  # the module that carries it out, unless it has the command's name, 
 }
 
 
-class Stop(Exception):
-    """Ends the launcher with a message of at most three lines."""
-
-
 def environment() -> tuple:
     """The environment to use and its Python: the one we are in where it is meant for work, else `.venv`."""
     here = Path(sys.prefix)
@@ -59,14 +60,6 @@ def environment() -> tuple:
     return VENV, str(VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
-def works(*words: str) -> bool:
-    """Whether a command starts and ends well; what it prints is dropped, and uv asks its index only once."""
-    with contextlib.suppress(OSError):
-        env = {**os.environ, "UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10"}
-        return subprocess.call(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
-    return False
-
-
 def check_version() -> None:
     """Refuse a Python for which the pinned versions do not exist, naming one that would do."""
     if sys.version_info[:2] not in SUPPORTED:
@@ -75,14 +68,6 @@ def check_version() -> None:
         mend = AGAIN.replace(PYTHON, found or names[0], 1)
         raise Stop(f"This is Python {sys.version.split()[0]}, and the course needs 3.11, 3.12 or 3.13.\n"
                    + (f"Run: {mend}" if found else f"Install Python 3.12, then run: {mend}"))
-
-
-def check_space() -> None:
-    """Refuse to start an installation that cannot end."""
-    free = shutil.disk_usage(ROOT).free / 2**30
-    if free < 1:
-        raise Stop(f"The disk is full: {free:.2f} GB free at {ROOT}, and 1 GB is the least.\n"
-                   f"Make room (8 GB is ample), then again: {AGAIN}")
 
 
 def take(file) -> bool:
@@ -103,7 +88,12 @@ def take(file) -> bool:
 @contextlib.contextmanager
 def alone():
     """Hold the set-up lock of this folder, waiting for another launcher that has it."""
-    with open(ROOT / ".setup.lock", "w") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(ROOT / ".setup.lock", "w"))
+        except OSError as error:
+            raise Stop(f"Nothing can be written to {ROOT} ({error.strerror}), and set-up has to.\n"
+                       f"Copy the whole course to a folder of your own. There, again: {AGAIN}") from error
         if not take(file):
             print("Another set-up is at work in this folder; waiting for it to end.", flush=True)
             while not take(file):
@@ -125,77 +115,39 @@ def make_venv(python: str) -> None:
         raise Stop(f"{VENV} could not be made; the reason stands above.\nMend it, then again: {AGAIN}")
 
 
-def pip(python: str, *words: str) -> str:
-    """Install with pip, its progress in view; what it complained of if it failed, otherwise nothing."""
-    command = [python, "-m", "pip", "install", *words]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, close_fds=False)
-    return (done.stderr or "ERROR: pip failed") if done.returncode else ""
+def digest(file: Path) -> str:
+    """What is to be installed for a requirements file: a text that changes with it, and with this folder's place."""
+    parts = [file.read_bytes(), CONSTRAINTS.read_bytes(), str(ROOT).encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def explain(log: str) -> Stop:
-    """One message for what pip complained of."""
-    errors = [line for line in log.splitlines() if line.startswith("ERROR")] or log.splitlines()
-    what = f"The packages could not be installed. {errors[-1]}\nMend that"
-    if "No space left" in log:
-        what = "The disk is full.\nMake room, here and where temporary files go (8 GB is ample)"
-    elif any(sign in log for sign in (*NO_NETWORK, "from versions: none")):
-        what = f"The package index cannot be reached. {errors[-1]}\nConnect to a network (set-up needs one)"
-    return Stop(f"{what}, then again: {AGAIN}\nWhat is installed already is kept.")
+def prepare(*files: Path, look: bool = False) -> str:
+    """Make sure that the environment holds what these requirement files pin; the path of its Python.
 
-
-def find_uv(python: str) -> list:
-    """The start of an install command of uv, itself installed if need be; empty where it cannot be had."""
-    uv = [python, "-m", "uv"]
-    if not works(*uv, "--version"):
-        log = pip(python, "--quiet", "--retries", "2", UV)
-        if any(sign in log for sign in NO_NETWORK):
-            raise explain(log)
-        uv = [shutil.which("uv")] if log else uv
-    return [*uv, "pip", "install", "--python", python] if uv[0] else []
-
-
-def small_torch(uv: list) -> None:
-    """On Linux without a GPU, install a torch without GPU code, a fifth of the size, if its index answers."""
-    lines = [line.split("#")[0].strip() for line in FILES[0].read_text(encoding="utf-8").splitlines()]
-    words = [*uv, "--torch-backend", "cpu", *(line for line in lines if line.startswith("torch"))]
-    driver = os.path.exists("/proc/driver/nvidia/version") or shutil.which("nvidia-smi")
-    if sys.platform.startswith("linux") and not driver and works(*words, "--dry-run"):
-        subprocess.call(words, close_fds=False)
-
-
-def install(python: str, *steps: list) -> None:
-    """Install with uv, or with pip where uv cannot be had or fails (it does not read pip's settings)."""
-    uv = find_uv(python)
-    if uv:
-        small_torch(uv)
-    for words in steps:
-        if not uv or subprocess.call([*uv, *words], close_fds=False):
-            check_space()
-            print("uv is not to be had, or failed: going on with pip, which is slower.", flush=True)
-            log = pip(python, *words)
-            if log:
-                raise explain(log)
-
-
-def prepare(*files: Path) -> str:
-    """Make sure that the environment holds what these requirement files pin; the path of its Python."""
+    With `look`, what a finished set-up has installed is looked through too, for packages that have lost files.
+    """
     prefix, python = environment()
     stamp = prefix / "course.stamp"  # which versions are installed, and for which place of this folder
-    wanted = {hashlib.sha256(file.read_bytes() + str(ROOT).encode()).hexdigest() for file in files}
+    wanted = {digest(file) for file in files}
+    own = prefix == VENV and python != sys.executable
 
     def ready() -> bool:
-        return os.path.exists(python) and stamp.exists() and wanted <= set(stamp.read_text().split())
+        whole = os.path.exists(python) and (not own or (VENV / "pyvenv.cfg").exists())
+        return whole and stamp.is_file() and wanted <= set(stamp.read_bytes().decode("ascii", "replace").split())
 
-    if not ready():
+    if not ready() or look:
         with alone():
-            if not ready():  # another launcher may have seen to it meanwhile
-                check_space()
-                make_venv(python) if prefix == VENV and python != sys.executable else check_version()
-                size = "" if stamp.exists() else " (1 to 5 GB to download, some minutes)"
-                print(f"Installing packages into {prefix}{size}", flush=True)
-                listed = [word for file in files for word in ("-r", str(file))]
-                install(python, listed, ["--no-deps", "--no-build-isolation", "-e", str(ROOT)])
-                stamp.write_text("\n".join(wanted))
+            lost = forget_damaged(python) if os.path.exists(python) else []
+            if ready():  # another launcher may have seen to it meanwhile
+                if not lost:
+                    return python
+                print(f"Files are missing of {', '.join(lost)}: to be installed again.", flush=True)
+            check_space()
+            make_venv(python) if own else check_version()
+            size = "" if stamp.exists() else " (1 to 5 GB to download, some minutes)"
+            print(f"Installing packages into {prefix}{size}", flush=True)
+            install(python, *files)
+            stamp.write_text("\n".join(wanted))
     return python
 
 
@@ -226,7 +178,8 @@ def main(command: str = "", *rest: str) -> int:
     if helped or (rest and not further):
         print(f"{PYTHON} -m course_utils {command}: {what}.\nFurther words: {further or 'none'}")
         return 0 if helped else 2
-    python = environment()[1] if command == "doctor" else prepare(*FILES[: 1 + (command == "test")])
+    files = FILES[: 1 + (command == "test")]
+    python = environment()[1] if command == "doctor" else prepare(*files, look=command == "setup")
     if not os.path.exists(python):  # the doctor comes before any environment too
         python = check_version() or sys.executable
     if command == "setup":
@@ -243,8 +196,10 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
     try:
         sys.exit(main(*sys.argv[1:]))
-    except (Stop, OSError) as problem:
+    except Stop as problem:
         sys.exit(str(problem))  # to stderr, with code 1
+    except OSError as problem:
+        sys.exit(f"{problem}\nMend that, then again: {AGAIN}")
     except KeyboardInterrupt:
         print(f"\nStopped. To go on: {AGAIN}")
         sys.exit(130)

@@ -45,8 +45,9 @@ def check_number(
 ) -> None:
     """`error` unless `value` is a finite number, from `least` or `above` on and `below`; `whole` where it counts."""
     low = least if above is None else above
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if real and (value >= low if above is None else value > low) and value < below and not (whole and value % 1):
+    kinds = numbers.Integral if whole else numbers.Real
+    real = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    if real and (value >= low if above is None else value > low) and value < below:
         return
     kind = "whole number" if whole else "number"
     span = f"from {least} up" if above is None else f"above {above}"

@@ -84,7 +84,7 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
     its kind, settings, weights and buffers. Forward hooks, layers that somebody wrote and replaced methods may do
     anything: with one of them there is no key.
     """
-    if any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
+    if x.dtype.hasobject or any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
         return None
     digest = hashlib.blake2b(digest_size=20)
     dtype, _ = number_format(device)
@@ -159,12 +159,14 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
         scikit-learn's pipeline: `probe(a, y).score(b, yb)` is its accuracy on other features.
     Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes".
     """
-    features = np.asarray(features)
+    features, y = np.asarray(features), np.asarray(y)
     check_number("C", C, above=0)
-    if features.ndim != 2 or len(features) != len(y) or len(np.unique(y)) < 2:
+    named = y.dtype.kind in "biuUS" or (y.dtype.kind == "f" and bool((y % 1 == 0).all()))
+    numbers = features.ndim == 2 and features.dtype.kind in "biuf"
+    if not (named and numbers and y.shape == features.shape[:1] and len(np.unique(y)) > 1):
         raise CourseError(
-            f"Features of shape {features.shape} come with {len(y)} labels of {len(np.unique(y))} classes.\n"
-            "probe takes N x D features and N labels of two or more classes:\n"
+            f"The features are {features.dtype} of shape {features.shape}, the labels {y.dtype} of shape {y.shape}.\n"
+            "probe takes N x D features and N names or whole numbers of two classes or more:\n"
             "probe(extract(model, task.train.x), task.train.y)."
         )
     if not np.isfinite(features).all():

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from local_index import LocalIndex, wheel
 
-from course_utils.__main__ import UV
+from course_utils.tools.installing import UV
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE_PYTHON = sys._base_executable  # the Python beneath the environment that runs the tests
 PINS = "# for the tests\nalpha==1.0  # a package\njupyterlab==1.0\ntorch==9.9\ntorchvision==9.9\n"
+SET = "# the exact set\nbeta==1.0\npytest==1.0\ntorch==9.9\ntorchvision==9.9\n"  # beta comes with alpha
+LAUNCHER = ("__init__.py", "__main__.py", "tools/__init__.py", "tools/installing.py", "tools/packages.py")
 NO_SERVER = "http://127.0.0.1:9/simple"  # nothing listens there
 MINUTE = 60
 
@@ -67,7 +69,8 @@ os.execv(os.environ["REAL_UV"], ["uv", *words])
 def index():
     index = LocalIndex()
     for version in ("1.0", "1.1"):
-        index.add("alpha", version)
+        index.add("alpha", version, needs=("beta",))
+        index.add("beta", version)
     for name in ("torch", "torchvision"):
         index.add(name, "9.9")
     index.add("jupyterlab", "1.0", {"jupyterlab/__init__.py": "", "jupyterlab/__main__.py": TOLD})
@@ -83,10 +86,11 @@ def course(tmp_path):
     """A fresh clone of the launcher, with a few small packages to install in place of the course's own."""
     course = tmp_path / "a course"  # people do have spaces in their paths
     (course / "course_utils" / "tools").mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "errors.py", "tools/__init__.py", "tools/doctor.py"):
+    for name in (*LAUNCHER, "errors.py", "tools/doctor.py"):
         shutil.copy(ROOT / "course_utils" / name, course / "course_utils" / name)
     (course / "course_utils" / "tools" / "run.py").write_text(TOLD)
     (course / "requirements.txt").write_text(PINS)
+    (course / "constraints.txt").write_text(SET)
     (course / "tests").mkdir()
     (course / "tests" / "requirements.txt").write_text("pytest==1.0\n")
     (course / "pyproject.toml").write_text(PYPROJECT)

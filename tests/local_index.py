@@ -8,12 +8,13 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def wheel(name: str, version: str, files: dict[str, str]) -> bytes:
-    """The smallest wheel that installs `files` (path -> text)."""
+def wheel(name: str, version: str, files: dict[str, str], needs: tuple[str, ...] = ()) -> bytes:
+    """The smallest wheel that installs `files` (path -> text), and the packages that it `needs` with it."""
     info = f"{name}-{version}.dist-info"
+    needed = "".join(f"Requires-Dist: {need}\n" for need in needs)
     files = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
@@ -51,10 +52,13 @@ class LocalIndex:
         self.url = f"http://127.0.0.1:{self.server.server_port}/simple"
         self.torch_url = f"http://127.0.0.1:{self.server.server_port}/torch"
 
-    def add(self, name: str, version: str, files: dict[str, str] | None = None, where: str = "simple") -> str:
+    def add(
+        self, name: str, version: str, files: dict[str, str] | None = None, where: str = "simple",
+        needs: tuple[str, ...] = (),
+    ) -> str:  # fmt: skip
         """Offer a package; the path of its wheel."""
         path = f"{where}/{name}-{version}-py3-none-any.whl"
-        self.wheels[path] = wheel(name, version, files or {f"{name}/__init__.py": f"VERSION = {version!r}\n"})
+        self.wheels[path] = wheel(name, version, files or {f"{name}/__init__.py": f"VERSION = {version!r}\n"}, needs)
         return path
 
     def hold(self, path: str) -> threading.Event:

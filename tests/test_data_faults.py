@@ -1,20 +1,26 @@
 """Bad folders, zips and paths: each gets a message that says what to do; nothing hangs or is silently wrong."""
 
+import contextlib
+import functools
 import io
 import os
 import sys
+import tempfile
 import threading
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from course_utils.data import archives, decoding, downloads, external, images, load_task, task_from_folder
+from course_utils.data import Task, archives, decoding, downloads, external, images, load_task, task_from_folder
 from course_utils.data.archives import Archive
-from course_utils.errors import BadData, DataUnavailable
+from course_utils.errors import BadData, CourseError, DataUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -275,12 +281,23 @@ def test_short_memory_is_no_property_of_a_picture(photos, monkeypatch):
     monkeypatch.setattr(decoding, "read_picture", short)
     with pytest.raises(DataUnavailable, match="memory is too short"):
         load(photos)
+    assert not list((photos.parent / "cache").rglob("making-*"))
     monkeypatch.undo()
     os.environ["COURSE_CACHE_DIR"] = str(photos.parent / "cache")
     try:
         assert load(photos)[1] == ""
     finally:
         del os.environ["COURSE_CACHE_DIR"]
+
+
+def test_large_pictures_are_looked_at_a_few_at_a_time():
+    x = np.zeros((300, 3, 256, 256), np.uint8)
+    tracemalloc.start()
+    try:
+        images.thumbnails(x)
+        assert tracemalloc.get_traced_memory()[1] < 3 * x.nbytes  # as floats they are four times as many bytes
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is taken in another way on this system")
@@ -305,3 +322,56 @@ def test_every_format_that_is_promised_is_read(kind):
 def test_an_archive_lists_what_it_can_open(photos):
     archive = Archive(photos)
     assert all(archive.open(name).read(4) == b"\x89PNG" for name in archive.names)
+
+
+# --- whatever lies in a folder or a zip ---
+
+
+@functools.cache
+def content(kind: str) -> bytes:
+    if kind in ("PNG", "JPEG", "other PNG", "cut off"):
+        file = io.BytesIO()
+        picture(len(kind)).save(file, "JPEG" if kind == "JPEG" else "PNG")
+        return file.getvalue()[: 60 if kind == "cut off" else None]
+    return {"empty": b"", "text": b"no picture", "zeros": bytes(64)}[kind]
+
+
+PARTS = st.sampled_from(
+    ["a", "b", "c", "train", "test", "val", "Test_Set", "x.png", "y.JPG", "z.heic", ".hidden", "__MACOSX", "Thumbs.db",
+     "ä ö", "..", "", "new\nline", "a\\b", "c:", "$5-$10", "%s", "{0}"]
+)  # fmt: skip
+KINDS = st.sampled_from(["PNG", "PNG", "JPEG", "other PNG", "cut off", "empty", "text", "zeros"])
+TREES = st.lists(st.tuples(st.lists(PARTS, min_size=1, max_size=4), KINDS), max_size=14)
+SOUND = st.lists(st.tuples(st.tuples(st.sampled_from("ab"), st.sampled_from(["1.png", "2.png"])), KINDS), max_size=6)
+OPTIONS = st.fixed_dictionaries({"per_class": st.sampled_from([None, None, 1, 2]), "seed": st.integers(0, 3)})
+
+
+def lay(tree: list, place: Path, packed: bool) -> Path:
+    """The files of `tree` in a folder or, whatever their names, in a zip."""
+    if packed:
+        path = place.with_suffix(".zip")
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as file:
+            warnings.simplefilter("ignore")  # two of one name
+            for parts, kind in tree:
+                file.writestr("/".join(parts) or "/", content(kind))
+        return path
+    place.mkdir()
+    for parts, kind in tree:
+        path = place.joinpath(*(part for part in parts if part not in ("", "..")))
+        with contextlib.suppress(OSError):  # a folder where a file shall be
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content(kind))
+    return place
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.builds(lambda a, b: [*a, *b], TREES, SOUND), st.booleans(), OPTIONS)
+def test_whatever_lies_in_a_folder_it_is_a_task_or_a_clear_error(tree, packed, options):
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            task, _ = load(lay(tree, Path(folder) / "photos", packed), **options)
+        except CourseError as error:
+            assert len(str(error).splitlines()) <= 3
+            return
+        assert isinstance(task, Task) and len(task.classes) >= 2 and set(task.train.y) == set(range(len(task.classes)))
+        assert len(task.train.x) == len(task.train.y) and len(task.test.x) == len(task.test.y)

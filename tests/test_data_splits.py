@@ -1,10 +1,11 @@
 """Drawing and holding out: nested, as large as asked, no group torn."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.data import splits
+from course_utils.data import letters, splits
 
 # --- drawing and holding out ---
 
@@ -55,18 +56,19 @@ def test_groups_are_what_pairs_join(n, ends):
 
 
 @settings(deadline=None, max_examples=60)
-@given(y=st.lists(st.integers(0, 3), min_size=4, max_size=60), per_class=st.integers(1, 9), seed=st.integers(0, 99))
-def test_the_draw_of_stored_studies_keeps_its_order(y, per_class, seed):
-    y = np.array(y)
-    order = np.random.default_rng(seed).permutation(len(y))
-    chosen, rest = splits.draw_in_one_order(y, per_class, seed)
-    assert chosen.tolist() == [i for k in np.unique(y) for i in order[y[order] == k][:per_class]]
-    assert rest.tolist() == [i for i in order if i not in set(chosen)]
-    some = np.flatnonzero(y != y[0])
-    if some.size:
-        chosen, rest = splits.draw_in_one_order(y, per_class, seed, some)
-        assert sorted([*chosen, *rest]) == some.tolist()
-        assert np.bincount(y[chosen]).max() <= per_class
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60), st.integers(1, 20))
+def test_the_share_that_two_draws_hold_is_told_beforehand(labels, per_class):
+    y, classes = np.array(labels), list("abcd")
+    per_class = min(per_class, int(np.bincount(y).max()))
+    draws = [set(splits.draw(y, per_class, seed, classes)[0]) for seed in range(40)]
+    shared = [len(a & b) / len(a) for i, a in enumerate(draws) for b in draws[:i]]
+    told = splits.shared_share(y, per_class)
+    assert 0 < told <= 1 and abs(np.mean(shared) - told) < 0.12
+
+
+def test_two_draws_of_a_thousand_letters_share_less_than_half():
+    assert splits.shared_share(np.repeat(range(26), letters.COUNT["train"]), 1_000) == pytest.approx(0.4)
+    assert splits.shared_share(np.array([0, 0, 0, 0, 1]), 2) == pytest.approx((1 + 1) / 3)  # 1 of 2, and 1 of 1
 
 
 def test_chains_of_pairs_are_one_group():

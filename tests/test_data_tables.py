@@ -1,12 +1,18 @@
 """Texts from a table: separators and encodings told from the file, equal texts on one side, clear errors."""
 
+import os
+import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from course_utils.data.splits import Task
 from course_utils.data.tasks import task_from_csv
-from course_utils.errors import BadData
+from course_utils.errors import BadData, CourseError
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +58,7 @@ def test_separators_and_encodings_are_told_from_the_file(tmp_path, sign, encodin
 
 def test_groups_and_equal_texts_stay_on_one_side(tmp_path):
     rows = [f"thread {k // 4} says {k % 4},{'ab'[k // 4 % 2]},t{k // 4}" for k in range(160)]
-    rows += [f"  Thanks,{'ab'[k % 2]},u{k}" for k in range(6)]
+    rows += [f"{'  ' * (k % 2)}Thanks,a,u{k}" for k in range(6)]
     task = quiet_csv(table(tmp_path / "t.csv", rows, "text,label,thread"), text="text", group="thread")
     threads = [{" ".join(x.split()[:2]) for x in split.x} for split in (task.train, task.test)]
     assert not threads[0] & threads[1]
@@ -98,6 +104,13 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
         ([*ROWS, "one,two,three"], "text,label", {}, ["Line 42", "3 columns", "quotes"]),
         ([*ROWS, '"never closed,ham'], "text,label", {}, ["Line 42", "cannot be split"]),
         (["a", "b"], "label", {}, ["no column of texts"]),
+        (ROWS, "text,label", {"label": 0}, ["no column 0", "label='label'"]),
+        (ROWS, "text,label", {"label": None}, ["no column None"]),
+        (ROWS, "text,label", {"text": ["text"]}, ["no column ['text']"]),
+        (ROWS, "text,label", {"group": 1}, ["no column 1", "text, label"]),
+        ([f"{row},spam" for row in ROWS], "text,label,label", {}, ["several columns called 'label'", "Rename"]),
+        ([f"{row},a reply" for row in ROWS], "text,label,text", {}, ["several columns called 'text'"]),
+        (ROWS, f"text,{'long ' * 900}", {}, ["no column 'label'", "long long…"]),
         (ROWS, "text,label", {"per_class": 99}, ["largest class has 16"]),
     ],
 )
@@ -105,16 +118,103 @@ def test_impossible_tables_are_clear_errors(tmp_path, rows, header, options, par
     with pytest.raises(BadData) as caught:
         task_from_csv(table(tmp_path / "t.csv", rows, header), **options)
     message = str(caught.value)
-    assert len(message.splitlines()) <= 3
+    assert len(message.splitlines()) <= 3 and len(message) < 600
     for part in parts:
         assert part in message, message
+
+
+def test_a_column_that_is_there_twice_does_not_matter_when_nobody_reads_it(tmp_path):
+    rows = [f"{row},x,y" for row in ROWS]
+    assert quiet_csv(table(tmp_path / "t.csv", rows, "text,label,note,note"), text="text").classes == ["ham", "spam"]
+
+
+def test_a_text_with_two_labels_is_named(tmp_path):
+    rows = [*ROWS, "Buy  NOW,spam", "buy now,ham"]
+    with pytest.warns(UserWarning, match=r"1 texts stand under two labels: 'buy now' \(ham, spam\)\. Decide"):
+        task_from_csv(table(tmp_path / "t.csv", rows))
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_excels_line_about_the_separator_is_no_header(tmp_path, first):
+    rows = [f"a, b, c {k};{'ab'[k % 2]}" for k in range(20)]
+    path = table(tmp_path / "t.csv", ["text;label", *rows], first)
+    assert quiet_csv(path).classes == ["a", "b"]
+    with pytest.raises(BadData, match="Line 23 of"):
+        task_from_csv(table(path, ["text;label", *rows, "one;two;three"], first))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_letters_need_no_mark(tmp_path, encoding):
+    task = quiet_csv(table(tmp_path / "t.csv", ROWS, encoding=encoding))
+    assert task.classes == ["ham", "spam"] and "message number 3" in {*task.train.x, *task.test.x}
+
+
+def test_a_table_that_cannot_be_read_is_a_clear_error(tmp_path, monkeypatch):
+    path = table(tmp_path / "t.csv", ROWS)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(BadData, match=r"t\.csv cannot be read \(Permission denied\)"):
+        task_from_csv(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes are files on other systems alone")
+def test_a_pipe_is_no_table_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    said = []
+
+    def read():
+        try:
+            task_from_csv(tmp_path / "t.csv")
+        except BadData as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert said and "not a regular file" in said[0]
+
+
+ODD = ["label", "text", "ham", "spam", "a b", "", " ", '"', '""', "\n", "sep=;", "\0"]
+CELLS = st.one_of(st.text(max_size=12), st.sampled_from(ODD))
+TABLES = st.builds(
+    lambda rows, sign, end, encoding: end.join(sign.join(row) for row in rows).encode(encoding, "replace"),
+    st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=12),
+    st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "cp437"]),
+)  # fmt: skip
+GOOD = st.builds(
+    lambda rows, more: "\n".join(["text,label,thread", *rows, *more]).encode(),
+    st.lists(st.sampled_from([f"{t},{y},{g}" for t in ("a", "b b", "c") for y in "xy" for g in "123"]), max_size=20),
+    st.lists(st.sampled_from(["", ",,", '"q\n""w""",x,1', "a,b", '"', "é,x,"]), max_size=2),
+)
+NAMES = st.one_of(st.none(), st.sampled_from(["text", "label", "thread", "", "x"]), st.text(max_size=3), st.integers())
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.one_of(GOOD, TABLES, st.binary(max_size=60)), NAMES, NAMES, NAMES)
+def test_whatever_a_file_holds_it_is_a_task_or_a_clear_error(content, text, label, group):
+    path = Path(os.environ["COURSE_CACHE_DIR"]) / "any.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            task = task_from_csv(path, text=text, label="label" if label is None else label, group=group)
+        except CourseError as error:
+            assert len(str(error).splitlines()) <= 3 and len(str(error)) < 1500
+            return
+    assert isinstance(task, Task) and len(task.classes) >= 2 and all(isinstance(x, str) for x in task.train.x)
 
 
 def test_files_that_are_no_tables_are_clear_errors(tmp_path):
     table(tmp_path / "tickets.csv", ROWS)
     (tmp_path / "empty.csv").write_text("\n")
+    (tmp_path / "void.csv").write_text("sep=;\n\n")
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04" + bytes(50))
-    for name, part in (("ticket.csv", "Did you mean tickets.csv"), ("empty.csv", "is empty")):
+    for name, part in (("ticket.csv", "Did you mean tickets.csv"), ("empty.csv", "is empty"), ("void.csv", "is empty")):
         with pytest.raises(BadData, match=part):
             task_from_csv(tmp_path / name)
     with pytest.raises(BadData, match="Excel"):

@@ -1,6 +1,7 @@
 """The files that describe the environment agree with each other and with what the code imports."""
 
 import ast
+import contextlib
 import os
 import re
 import shutil
@@ -14,10 +15,13 @@ import pytest
 import yaml
 
 import course_utils
-from course_utils.__main__ import SUPPORTED, UV
+from course_utils.__main__ import SUPPORTED
+from course_utils.data.letters import _PACKAGES
+from course_utils.tools.installing import UV
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS, TESTS = ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"
+EXACT = ROOT / "constraints.txt"
 # module -> package, where their names differ
 PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # Packages that come with a pinned one: what they are imported for is part of it.
@@ -54,6 +58,39 @@ def test_every_line_is_an_exact_pin_with_its_purpose():
     assert re.fullmatch(r"uv==[0-9.]+", UV)
 
 
+def exact_set() -> dict[str, str]:
+    """Package -> version of constraints.txt, in which nothing but exact pins may stand: no address, no build."""
+    lines = [line for line in EXACT.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    found = [re.fullmatch(r"([\w.-]+)==([0-9][0-9a-z.]*)", line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    names = [re.sub(r"[-_.]+", "-", match[1]).lower() for match in found]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, (match[2] for match in found), strict=True))
+
+
+def test_the_exact_set_holds_every_pin_and_lets_any_build_of_torch_in():
+    exact, wanted = exact_set(), {**pins(LESSONS), **pins(TESTS)}
+    assert {name: exact.get(name) for name in wanted} == wanted
+    assert len(exact) > 2 * len(wanted)
+    assert "://" not in EXACT.read_text(encoding="utf-8")
+    assert not [name for name in exact if name.startswith(("nvidia", "cuda", "triton", "pip", "uv"))]
+
+
+def test_the_exact_set_is_whole():
+    """Whatever a pinned package brings along here is in it, what only GPUs need apart."""
+    exact, reached, todo = exact_set(), set(), [*pins(LESSONS), *pins(TESTS)]
+    while todo:
+        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
+        if name in reached or name.startswith(("nvidia", "cuda", "triton")):
+            continue
+        reached.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # what comes with an extra, or on other systems
+            for line in metadata.requires(name) or []:
+                if "extra ==" not in line and metadata.version(needed := re.match(r"[\w.-]+", line)[0]):
+                    todo.append(needed)
+    assert reached - exact.keys() == set()
+
+
 @pytest.mark.parametrize(
     ("folder", "files"), [("course_utils", [LESSONS]), ("notebooks", [LESSONS]), ("tests", [LESSONS, TESTS])]
 )
@@ -62,6 +99,12 @@ def test_what_is_imported_is_pinned(folder, files):
     needed = {COMES_WITH.get(name, name) for name in imported(ROOT / folder)} - {"uv"}
     assert needed <= pinned
     assert folder == "notebooks" or needed, "a folder without imports would prove nothing"
+
+
+def test_the_fonts_that_letters_are_drawn_in_are_pinned():
+    assert {package.replace("_", "-") for package in _PACKAGES.values()} == {
+        name for name in pins(LESSONS) if name.startswith("font-")
+    }
 
 
 def test_this_environment_has_the_pinned_versions():
@@ -87,7 +130,7 @@ def test_conda_and_binder_agree_with_requirements():
     python, pip, installs = conda["dependencies"]
     assert (python, pip) == tuple(binder["dependencies"])  # Binder's packages come in postBuild
     assert tuple(map(int, python.removeprefix("python=").split("."))) in SUPPORTED
-    assert installs == {"pip": ["-r requirements.txt", "-e ."]}  # so no version can differ
+    assert installs == {"pip": ["-r requirements.txt", "-c constraints.txt", "-e ."]}  # so no version can differ
     post_build = (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
     assert post_build.splitlines()[-1] == "python -m course_utils setup"
 
@@ -154,7 +197,7 @@ def test_ci_runs_everything_with_the_data_folder_and_the_lessons_without(tmp_pat
 def test_other_pythons_and_systems_have_all_the_pinned_wheels(python, platform, tmp_path):
     uv = pytest.importorskip("uv", reason="uv does the dry run").find_uv_bin()
     words = [uv, "pip", "compile", "-q", "--only-binary", ":all:", "--python-version", python]
-    words += ["--python-platform", platform, LESSONS, TESTS, "-o", tmp_path / "resolved.txt"]
+    words += ["--python-platform", platform, LESSONS, TESTS, "-c", EXACT, "-o", tmp_path / "resolved.txt"]
     once = {"UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "10", "MACOSX_DEPLOYMENT_TARGET": "14.0"}
     done = subprocess.run(words, env={**os.environ, **once}, capture_output=True, text=True, cwd=tmp_path)
     if done.returncode and "No solution found" not in done.stderr:

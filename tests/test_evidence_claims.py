@@ -263,7 +263,7 @@ def test_items_widen_the_interval_and_leave_the_mean():
     narrow, wide = (paired_difference(table, "a", "b", items=items) for items in (False, True))
     assert wide.mean == narrow.mean and wide.low < narrow.low < narrow.high < wide.high
     assert paired_difference(table, "a", "b").low == wide.low  # unless told otherwise
-    assert (wide.items, wide.groups, narrow.items) == (N_ITEMS, N_ITEMS, 0)
+    assert (wide.groups, narrow.groups) == (N_ITEMS, 0)
     assert "for new seeds and new test items;" in str(wide) and "for new seeds alone, with these" in str(narrow)
 
 
@@ -279,14 +279,14 @@ def test_both_halves_are_students_and_are_added_in_squares():
 
 def test_without_hits_the_interval_is_for_seeds_alone_and_says_so():
     effect = paired_difference(from_gaps(UP), "a", "b")
-    assert effect.items == 0 and "for new seeds alone, with these test items" in str(effect)
+    assert effect.groups == 0 and "for new seeds alone, with these test items" in str(effect)
     tasks = with_items(np.random.default_rng(1)).rename(columns={"strategy": "task"})
-    assert paired_difference(tasks, "a", "b", on="task").items == 0  # other items in each arm
+    assert paired_difference(tasks, "a", "b", on="task").groups == 0  # other items in each arm
 
 
 def letters(draw, skill=0.2):
     """Two arms on the test letters; one reads three of the five families better."""
-    listed, tables = listing.of("letters"), []
+    listed, tables = listing.listed("letters"), []
     better = listed["group"].isin(["Manrope", "Caladea", "Source"]).to_numpy()
     for name, extra in (("a", skill), ("b", 0.0)):
         for seed in range(6):
@@ -300,14 +300,14 @@ def test_items_that_share_a_family_count_as_one_group():
     table = letters(np.random.default_rng(0))
     effect = paired_difference(table, "a", "b")
     apart = paired_difference(table.drop(columns="task"), "a", "b")
-    assert (effect.items, effect.groups, apart.groups) == (2600, 5, 2600)
+    assert (effect.groups, apart.groups) == (5, 2600)
     assert "new groups of test items (5 here)" in str(effect)
     assert apart.low > 0 > effect.low  # five fonts are few
 
 
 def test_balanced_accuracy_is_worked_out_where_it_is_not_stored():
     table = letters(np.random.default_rng(0)).assign(task="digits")
-    listed, draw = listing.of("digits"), np.random.default_rng(0)
+    listed, draw = listing.listed("digits"), np.random.default_rng(0)
     easy = listed["label"].to_numpy() == 3
     hits = [draw.random(len(listed)) < 0.4 + 0.4 * easy * (name == "a") for name in table["strategy"]]
     table = table.assign(correct=[pack(h) for h in hits], accuracy=[h.mean() for h in hits])
@@ -315,11 +315,11 @@ def test_balanced_accuracy_is_worked_out_where_it_is_not_stored():
     worked_out = paired_difference(table, "a", "b", measure="balanced_accuracy")
     stored = paired_difference(table.assign(balanced_accuracy=means), "a", "b", measure="balanced_accuracy")
     assert worked_out.mean == pytest.approx(np.mean(means[:6]) - np.mean(means[6:]))
-    assert stored.low == pytest.approx(worked_out.low) and stored.items == 359
+    assert stored.low == pytest.approx(worked_out.low) and stored.groups == 359
     seeds_alone = paired_difference(
         table.assign(balanced_accuracy=means).drop(columns="task"), "a", "b", measure="balanced_accuracy"
     )
-    assert seeds_alone.items == 0
+    assert seeds_alone.groups == 0
     with pytest.raises(CourseError, match="no column 'balanced_accuracy'"):
         paired_difference(table.drop(columns="task"), "a", "b", measure="balanced_accuracy")
 

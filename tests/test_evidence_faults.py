@@ -91,7 +91,7 @@ def test_a_mistyped_name_is_answered_with_the_near_one(results, declared):
         with pytest.raises(CourseError) as error:
             load_results(name)
         assert said in str(error.value) and "recompute" not in str(error.value)
-    with pytest.raises(CourseError, match=r"No experiment has that name\. Choose one of them\."):
+    with pytest.raises(CourseError, match=r"No experiment has that name\."):
         load_results("nothing")
 
 

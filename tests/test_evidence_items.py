@@ -18,7 +18,7 @@ COUNTS = {"ants_bees": (153, 153), "digits": (359, 359), "letters": (2600, 5), "
 
 @pytest.mark.parametrize("task", items.TASKS)
 def test_the_list_says_what_the_task_holds(task):
-    listed = items.of(task)
+    listed = items.listed(task)
     assert (len(listed), listed["group"].nunique()) == COUNTS[task]
     assert listed["item"].tolist() == list(range(len(listed)))
     try:
@@ -31,7 +31,7 @@ def test_the_list_says_what_the_task_holds(task):
 
 
 def test_other_tasks_are_not_listed():
-    assert items.of("photos") is None and items.of(None) is None
+    assert items.listed("photos") is None and items.listed(None) is None
 
 
 # --- intervals over items ---
@@ -51,16 +51,8 @@ def test_what_a_group_shares_counts_once():
     assert items.half_interval(gaps.repeat(3), np.full(12, 1 / 12), np.arange(4).repeat(3)) == pytest.approx(few)
 
 
-def test_in_balanced_accuracy_each_class_weighs_as_much():
-    found = items.Tested(np.ones((1, 5), bool), np.array([0, 0, 0, 2, 2]), np.arange(5))
-    assert found.weights("balanced_accuracy") == pytest.approx([1 / 6] * 3 + [1 / 4] * 2)
-    assert found.weights("accuracy") == pytest.approx([1 / 5] * 5)
-    assert found._replace(labels=None).weights("balanced_accuracy") is None
-
-
 def test_one_group_says_nothing_of_others():
-    found = items.Tested(np.eye(2, 6, dtype=bool), None, np.zeros(6, int))
-    assert items.half_over_items(found, "accuracy") is None
+    assert np.isnan(items.half_interval(np.arange(6.0), np.full(6, 1 / 6), np.zeros(6, int)))
 
 
 # --- hits ---
@@ -105,6 +97,14 @@ def test_rows_without_hits_or_of_several_tasks_have_no_items_in_common():
     assert items.tested(table.assign(correct=[None, "ff"])) is None
 
 
+def test_in_balanced_accuracy_each_class_weighs_as_much():
+    hits = np.random.default_rng(0).random((3, 359)) < 0.5
+    found, labels = items.tested(rows(hits, task="digits"), "balanced_accuracy"), items.listed("digits")["label"]
+    means = [np.mean([h[labels == k].mean() for k in range(10)]) for h in hits]
+    assert found.right @ found.weights == pytest.approx(means) and found.weights.sum() == pytest.approx(1)
+    assert items.tested(rows(hits), "balanced_accuracy") is None  # whose classes nobody knows
+
+
 # --- kept up to date ---
 
 
@@ -120,26 +120,33 @@ def small(results, monkeypatch):
         split = Split(np.zeros((4, 3, 8, 8), np.uint8), y, groups[name])
         return Task(name, ["a", "b"], split, split, False)
 
-    monkeypatch.setattr("course_utils.data.tasks.load_task", load)
+    monkeypatch.setattr("course_utils.tools.recompute.load_task", load)
     return groups
 
 
 def test_the_list_is_written_where_it_is_missing_or_differs(small, results, capsys):
-    items.refresh(["letters", "digits", "toys", None])
-    assert items.of("letters")["group"].tolist() == ["A", "A", "B", "B"]
-    assert items.of("digits")["group"].tolist() == ["0", "1", "2", "3"]
+    path = results / "items.csv"
+    recompute._list_items({"letters", "digits", "toys", None})
+    assert items.listed("letters")["group"].tolist() == ["A", "A", "B", "B"]
+    assert items.listed("digits")["group"].tolist() == ["0", "1", "2", "3"]
     assert "digits, letters" in capsys.readouterr().out
-    before = items.path().stat().st_mtime_ns
-    items.refresh(["letters"])
-    assert items.path().stat().st_mtime_ns == before and not capsys.readouterr().out
+    before = path.stat().st_mtime_ns
+    recompute._list_items({"letters"})
+    assert path.stat().st_mtime_ns == before and not capsys.readouterr().out
     small["letters"] = np.array(["A", "B", "C", "C"])
-    items.refresh(["letters", "tiles"])
-    assert items.of("letters")["group"].tolist() == ["A", "B", "C", "C"] and len(items.of("digits")) == 4
+    recompute._list_items({"letters", "tiles"})
+    assert items.listed("letters")["group"].tolist() == ["A", "B", "C", "C"] and len(items.listed("digits")) == 4
     assert [file.name for file in results.iterdir()] == ["items.csv"]
 
 
+def test_what_is_listed_stays_where_the_task_is_not_here(small, results):
+    (results / "items.csv").write_text("task,item,label,group\ntiles,0,2,7\n")
+    recompute._list_items({"tiles", "digits"})
+    assert items.listed("tiles")["group"].tolist() == ["7"] and len(items.listed("digits")) == 4
+
+
 def test_what_is_not_listed_is_not_taken_for_items_of_their_own(small):
-    items.refresh(["digits"])
+    recompute._list_items({"digits"})
     with pytest.raises(CourseError, match=r"items\.csv does not list the test items of letters") as error:
         items.tested(rows(np.ones((2, 8), bool), task="letters"))
     assert str(error.value).count("\n") == 2
@@ -148,8 +155,8 @@ def test_what_is_not_listed_is_not_taken_for_items_of_their_own(small):
 def test_recompute_lists_the_items_of_the_tasks_of_its_studies(small, declared, at_once, capsys):
     study = declared()
     named = declared(grid=[setting | {"task": "digits"} for setting in study.grid], function=on_digits)
-    assert recompute.main(["toy", "--list"]) == 0 and not items.path().exists()
-    assert recompute.main(["toy"]) == 0 and len(items.of("digits")) == 4
+    assert recompute.main(["toy", "--list"]) == 0 and not (items.results.RESULTS / "items.csv").exists()
+    assert recompute.main(["toy"]) == 0 and len(items.listed("digits")) == 4
     assert len(named.grid) == 4
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from launching import (
+    LAUNCHER,
     NO_SERVER,
     PINS,
     ROOT,
+    SET,
     assert_one_message,
     choice,
     course_python,
@@ -146,14 +148,60 @@ def test_another_python_is_refused_and_one_that_will_do_is_named(course, index, 
     assert not (course / ".venv").exists()
 
 
-@pytest.mark.parametrize("module", ["__init__.py", "__main__.py"])
+@pytest.mark.parametrize("module", LAUNCHER[:-1])
 def test_old_pythons_can_read_the_launcher(module):
     source = (ROOT / "course_utils" / module).read_text(encoding="utf-8")
     tree = ast.parse(source, feature_version=(3, 6))
     imported = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert {name.split(".")[0] for name in imported} <= {*sys.stdlib_module_names, "course_utils"}
     assert len(source.splitlines()) <= 250
+
+
+# What Python 2.7 cannot read, by the names of its syntax and of the fields in which it stands.
+TOO_NEW = (ast.JoinedStr, ast.AnnAssign, ast.Nonlocal, ast.YieldFrom, ast.AsyncFunctionDef, ast.Await, ast.MatMult,
+           ast.NamedExpr, ast.Match, ast.TryStar)  # fmt: skip
+
+
+def newer_than_2(node):
+    stars = isinstance(node, (ast.Set, ast.List, ast.Tuple)) and any(isinstance(e, ast.Starred) for e in node.elts)
+    typed = getattr(node, "annotation", None) or getattr(node, "returns", None) or getattr(node, "kwonlyargs", None)
+    caused = isinstance(node, ast.Raise) and node.cause
+    merged = isinstance(node, ast.Dict) and None in node.keys
+    return isinstance(node, TOO_NEW) or stars or typed or caused or merged
+
+
+@pytest.mark.parametrize(("text", "new"), [
+    ("f'{x}'", True), ("def f(x: int): pass", True), ("def f() -> int: pass", True), ("{*a}", True), ("{**a}", True),
+    ("def f(*, a): pass", True), ("raise A from b", True), ("f(*a, b=1)", False), ("'{}'.format(x)", False),
+])  # fmt: skip
+def test_the_look_for_new_syntax_sees_it(text, new):
+    assert any(newer_than_2(node) for node in ast.walk(ast.parse(text))) is new
+
+
+def test_python_2_gets_a_sentence():
+    """The package's face, which comes before the launcher, can be read by it and ends there."""
+    source = (ROOT / "course_utils" / "__init__.py").read_text(encoding="ascii")
+    assert not [ast.unparse(node) for node in ast.walk(ast.parse(source)) if newer_than_2(node)]
+    first = ast.parse(source).body[1:3]
+    assert [ast.unparse(first[0]), ast.unparse(first[1].test)] == ["import sys", "sys.version_info < (3, 6)"]
+    old = "import sys; sys.version_info, sys.version = (2, 7, 18, 'final', 0), '2.7.18 (default)'; import course_utils"
+    done = subprocess.run([sys.executable, "-c", old], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.splitlines() == [
+        "This is Python 2.7.18, and the course needs 3.11, 3.12 or 3.13.",
+        "Start it with one of those, as: python3.12 -m course_utils lab",
+    ]
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_with_a_next_step(course, index):
+    refuse = "import builtins, errno; real = open\ndef no(name, *more, **named):\n"
+    refuse += "    if str(name).endswith('.setup.lock'): raise OSError(errno.EROFS, 'Read-only file system')\n"
+    refuse += "    return real(name, *more, **named)\nbuiltins.open = no"
+    result = finish(launch(course, index, "lab", before=refuse))
+    assert_one_message(result, f"Nothing can be written to {course} (Read-only file system)", "Copy the whole course",
+                       "again: python3 -m course_utils lab")  # fmt: skip
+    (course / "requirements.txt").unlink()
+    assert_one_message(finish(launch(course, index, "run")), "requirements.txt", "again: python3 -m course_utils run")
 
 
 def test_a_full_disk_is_said_before_anything_is_written(course, index):
@@ -257,6 +305,49 @@ def test_the_doctor_has_a_lost_package_installed_again(ready, index):
     assert not stamp.exists()
     assert finish(launch(ready, index, "setup"))[0] == 0
     assert course_python(ready, "import alpha") == ""
+
+
+# ---- what became of a finished set-up
+
+TRACES = "import alpha, beta, torch; print(alpha.VERSION, beta.VERSION)"
+
+
+def test_a_finished_set_up_that_was_damaged_is_mended_by_the_next(ready, index):
+    """By `setup` where packages have lost files; by any command where the environment itself is none any more."""
+    venv, site = ready / ".venv", site_packages(ready / ".venv")
+    assert course_python(ready, TRACES) == "1.0 1.0"  # beta in the version of the exact set, not the newest
+
+    (site / "beta" / "__init__.py").unlink()
+    shutil.rmtree(site / "torch")
+    code, out, err = finish(launch(ready, None, "doctor"))
+    assert code == 1 and "Traceback" not in err
+    assert "MISSING: files are gone of: beta, torch" in out and "To do: python3 -m course_utils setup" in out
+    (venv / "course.stamp").write_bytes(b"\xff\xfe\0garbage")
+    assert finish(launch(ready, index, "setup"))[0] == 0
+    assert course_python(ready, TRACES) == "1.0 1.0"
+
+    shutil.rmtree(site / "beta")  # without the doctor
+    code, out, err = finish(launch(ready, index, "setup"))
+    assert code == 0 and "Files are missing of beta: to be installed again." in out, err
+    assert course_python(ready, TRACES) == "1.0 1.0"
+
+    (venv / "pyvenv.cfg").unlink()
+    code, out, _ = finish(launch(ready, None, "doctor"))
+    assert code == 1 and "To do: python3 -m course_utils setup" in out
+    code, out, err = finish(launch(ready, index, "setup", TORCH_URL=NO_SERVER))
+    assert code == 0 and "Making the environment" in out, err
+    assert course_python(ready, TRACES) == "1.0 1.0"
+
+
+def test_where_the_exact_set_cannot_be_had_the_pins_must_do(with_uv, index):
+    (with_uv / "constraints.txt").write_text(SET.replace("beta==1.0", "beta==3.0"))
+    code, out, err = finish(launch(with_uv, index, "setup"))
+    assert code == 0, err
+    assert "The exact set of constraints.txt cannot be installed here: trying without it." in out
+    assert course_python(with_uv, TRACES) == "1.0 1.1"
+    (with_uv / "constraints.txt").write_text(SET)  # a change of it installs again
+    assert finish(launch(with_uv, index, "run"))[0] == 0
+    assert course_python(with_uv, TRACES) == "1.0 1.0"
 
 
 # ---- torch, through uv

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from figures import (
+    ARMS,
     FigureTests,
+    controls,
     drawn,
     pictures,
+    some_runs,
     widest_names,
     words,
 )
@@ -22,7 +25,7 @@ from toys import digits_task, small_net
 
 from course_utils import claim, paired_difference
 from course_utils.data.downloads import find_data
-from course_utils.data.letters import SEEN_FONTS, UNSEEN_FONTS
+from course_utils.data.letters import FAMILIES, settings_of
 from course_utils.data.tasks import Split, Task, load_task
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.claims import mean_interval
@@ -261,6 +264,13 @@ def test_shares_are_taken_over_the_right_photographs(monkeypatch):
     assert found == {"accuracy": 0.7, "leaked_bees": 0.0, "clean_bees": 1.0, "ants": 1.0}
 
 
+def test_the_draw_that_stored_pairs_rest_on_keeps_its_order(monkeypatch):
+    monkeypatch.setattr(leakage, "EACH", 2)
+    y = np.array([1, 0, 0, 1, 1, 0, 0, 1])
+    assert np.random.default_rng(2).permutation(8).tolist() == [6, 5, 7, 2, 3, 4, 0, 1]
+    assert leakage._draw(y, 2).tolist() == [6, 5, 7, 3]
+
+
 def test_without_the_source_one_is_sent_to_the_stored_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
     with pytest.raises(DataUnavailable, match="load_results") as caught:
@@ -417,23 +427,25 @@ def test_a_perfect_model_has_an_error_that_grows_as_pictures_get_fewer():
 
 
 def test_the_pictures_are_those_of_the_task():
-    x, degrees, fonts = turned_letters("test", 100)
-    assert np.array_equal(x, load_task("letters", per_class=1).test.x)
-    assert len(degrees) == len(fonts) == len(x) == 2600
+    x, degrees, families = turned_letters("test", 100)
+    task = load_task("letters", per_class=1)
+    assert np.array_equal(x, task.test.x) and np.array_equal(families, task.test.groups)
+    assert len(degrees) == len(families) == len(x) == 2600
     assert degrees.min() < -14 and degrees.max() > 14 and np.abs(degrees).max() <= 15
 
 
-def test_no_font_is_on_both_sides_and_few_pictures_are_the_first_of_many():
+def test_no_family_is_on_both_sides_and_few_pictures_are_the_first_of_many():
     few, many = turned_letters("train", 5), turned_letters("train", 20)
-    assert set(many[2]) == set(SEEN_FONTS) and set(turned_letters("test", 20)[2]) == set(UNSEEN_FONTS)
+    assert set(many[2]) == set(FAMILIES["train"]) and set(turned_letters("test", 20)[2]) == set(FAMILIES["test"])
     first = (np.arange(26)[:, None] * 20 + np.arange(5)).ravel()
     assert all(np.array_equal(a, b[first]) for a, b in zip(few, many, strict=True))
 
 
 def test_above_zero_is_clockwise():
     """An upright I that is turned clockwise has its upper half right of its lower half."""
-    x, degrees, fonts = turned_letters("train", 100)
-    rows = [k for k in range(800, 900) if fonts[k] == "DejaVuSans"]  # I is the ninth letter
+    x, degrees, _ = turned_letters("train", 400)
+    upright = settings_of("letter", "train", 8)["font"][:400] == "Lato-Regular"  # I is the ninth letter
+    rows = 8 * 400 + np.flatnonzero(upright)
     lean = []
     for k in rows:
         ink = np.abs(x[k, 0].astype(float) - x[k, 0, 0, 0])
@@ -524,6 +536,27 @@ def the_leak():
     ]))  # fmt: skip
 
 
+def the_predictions():
+    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
+    return figures.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
+
+
+def by_task(table):
+    """The same rows for two tasks, the second of them harder, without the largest size."""
+    harder = table[table.per_class < 40].assign(task="letters", accuracy=table.accuracy - 0.3)
+    return pd.concat([table.assign(task="photos"), harder])
+
+
+def the_tasks():
+    titles, chance = {"photos": "photographs", "letters": "letters"}, {"photos": 0.5, "letters": 0.1}
+    return figures.accuracy_by_task(by_task(some_runs()), titles, ARMS, by_task(controls()), chance)
+
+
+def the_differences():
+    titles, sides = {"photos": "photographs", "letters": "letters"}, ("transfer better", "from scratch better")
+    return figures.differences_by_task(by_task(some_runs()), "feature_extraction", "from_scratch", titles, sides, 60)
+
+
 FIGURES = {
     "chosen_epochs": the_chosen_epochs,
     "splits_and_folds": the_splits_and_folds,
@@ -531,6 +564,9 @@ FIGURES = {
     "reliability": the_reliability,
     "leaked_and_clean": the_leak,
     "neighbours": the_neighbours,
+    "predictions": the_predictions,
+    "accuracy_by_task": the_tasks,
+    "differences_by_task": the_differences,
 }
 
 
@@ -544,6 +580,39 @@ def test_the_class_names_of_every_task_that_ships_have_room():
         near = pictures(5), [label, *widest_names(4)], 0.5
         figure = drawn(partial(figures.neighbours, pictures(1)[0], label, {"raw pixels": near, "features": near}, 0.1))
         assert label[:7] in words(figure) and label in figure.words
+
+
+def test_the_class_names_of_every_task_have_room_above_predictions():
+    names, sure = widest_names(3), np.eye(3)[[0, 0, 1, 1, 2, 2]]
+    figure = drawn(partial(figures.predictions, pictures(6), np.arange(6) % 3, sure, names))
+    assert all(name[:7] in words(figure) and name in figure.words for name in names[:2])
+
+
+def test_predictions_say_what_is_wrong_by_a_sign_as_well():
+    figure = drawn(the_predictions)
+    said = words(figure)
+    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
+    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
+
+
+def test_a_panel_a_task_with_its_own_controls_and_differences():
+    figure = drawn(the_tasks)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["photographs", "letters"]
+    assert "letters, transfer: 0.26 with 2 of each, 0.46 with 20." in figure.words
+    assert "No transfer there: 0.10 to 0.27." in figure.words
+    differences = drawn(the_differences)
+    rows = some_runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
+    gap = (rows["feature_extraction"] - rows["from_scratch"]).mean()
+    assert f"{gap:+.3f} with 10" in differences.words and "above zero transfer better" in differences.words
+
+
+def test_a_difference_that_may_be_none_is_hollow():
+    half = some_runs().query("per_class == 2 and strategy != 'fine_tuning'").assign(task="photos")
+    same = half.assign(accuracy=0.5 + 0.01 * (half.seed % 2 - 0.5) * (half.strategy == "from_scratch"))
+    fills = [figures.differences_by_task(table, "feature_extraction", "from_scratch", {"photos": "photographs"},
+                                       ("one", "other"), 500).axes[0].lines[2].get_markerfacecolor()
+             for table in (half, same)]
+    assert fills[0] != "#ffffff" and fills[1] == "#ffffff"
 
 
 def test_neighbours_are_marked_by_sign_and_frame():

@@ -8,13 +8,15 @@ import threading
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torchvision.models
+from safetensors import safe_open
 
 from course_utils.errors import CourseError, ModelUnavailable
 from course_utils.models import libraries
 from course_utils.models.backbones import PhotoNet
-from course_utils.models.loading import PHOTONETS, WEIGHTS, load_model
+from course_utils.models.loading import PHOTONETS, WEIGHTS, _checksum, load_model
 
 
 def pictures(n=2, size=64, seed=0):
@@ -102,8 +104,11 @@ def test_the_source_head_names_its_classes():
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("photonett", "photonet"), ("timm:resnet18x", "timm has no model"), ("resnet", "resnet18")],
-)
+    [
+        ("photonett", "photonet"), ("timm:resnet18x", "timm has no model"), ("resnet", "resnet18"),
+        (None, "no model None"), (3, "no model 3"),
+    ],
+)  # fmt: skip
 def test_an_unknown_model_names_those_there_are(name, words):
     with pytest.raises(CourseError, match=words) as caught:
         load_model(name)
@@ -122,14 +127,74 @@ def test_bad_pictures_and_stages_are_refused():
         load_model("photonet", num_classes=1)
 
 
-def test_missing_or_damaged_weights_say_how_to_mend(tmp_path, monkeypatch):
-    for content in (None, b"not weights", WEIGHTS.read_bytes()[:5000]):
-        file = tmp_path / "photonet.safetensors"
-        if content is not None:
-            file.write_bytes(content)
-        monkeypatch.setattr("course_utils.models.loading.WEIGHTS", file)
-        with pytest.raises(ModelUnavailable, match="git checkout"):
-            load_model("photonet")
+def with_a_flipped_bit(content):
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
+
+
+def with_nan(content):
+    """A block of the last tensor becomes NaN."""
+    tensors = safetensors.torch.load(content)
+    name = max(tensors, key=lambda key: tensors[key].numel())
+    tensors[name][:2] = float("nan")
+    return saved(tensors)
+
+
+def saved(tensors):
+    with safe_open(WEIGHTS, framework="pt") as file:
+        return safetensors.torch.save(tensors, file.metadata())
+
+
+def without_a_tensor(content):
+    return saved({k: t for k, t in safetensors.torch.load(content).items() if k != "stages.layer2.conv1.weight"})
+
+
+def with_another_shape(content):
+    tensors = safetensors.torch.load(content)
+    return saved(tensors | {"stages.layer2.conv1.weight": torch.zeros(64, 32, 5, 5)})
+
+
+DAMAGES = {  # what became of the file; whether its card was written for it; what is said
+    "gone": (lambda content: None, False, "No such file"),
+    "no weights at all": (lambda content: b"not weights", True, "SafetensorError"),
+    "cut off": (lambda content: content[:5000], False, "its card, README.md"),
+    "a flipped bit": (with_a_flipped_bit, False, "checksum is not the one on its card"),
+    "a block of NaN": (with_nan, False, "checksum is not the one on its card"),
+    "a tensor is missing": (without_a_tensor, True, "Missing key"),
+    "a tensor of another shape": (with_another_shape, True, "size mismatch"),
+    "no card": (lambda content: content, None, "README.md"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_missing_or_damaged_weights_say_how_to_mend(tmp_path, monkeypatch, damage):
+    change, card, words = DAMAGES[damage]
+    file, content = tmp_path / "photonet.safetensors", change(WEIGHTS.read_bytes())
+    if content is not None:
+        file.write_bytes(content)
+    if card is not None:
+        described = content if card else WEIGHTS.read_bytes()
+        (tmp_path / "README.md").write_text(hashlib.sha256(described).hexdigest())
+    monkeypatch.setattr("course_utils.models.loading.WEIGHTS", file)
+    for pretrained in (True, False):
+        if pretrained or not card:  # the control takes nothing but the names of the classes from the file
+            with pytest.raises(ModelUnavailable, match=words) as caught:
+                load_model("photonet", pretrained=pretrained)
+            said = str(caught.value)
+            assert len(said.splitlines()) == 2 and "`git checkout -- data/weights`" in said and len(said) < 500
+
+
+def test_the_checksum_is_worked_out_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
+    for name in ("photonet.safetensors", "README.md"):
+        (tmp_path / name).write_bytes(WEIGHTS.with_name(name).read_bytes())
+    monkeypatch.setattr("course_utils.models.loading.WEIGHTS", tmp_path / "photonet.safetensors")
+    before = _checksum.cache_info().misses
+    load_model("photonet")
+    load_model("photonet", 3)
+    assert _checksum.cache_info().misses == before + 1
+    (tmp_path / "photonet.safetensors").write_bytes(with_a_flipped_bit(WEIGHTS.read_bytes()))
+    with pytest.raises(ModelUnavailable, match="damaged"):
+        load_model("photonet")
 
 
 def test_weights_fit_the_promise():
@@ -245,13 +310,15 @@ def test_a_network_that_swallows_requests_is_given_up(server, good_file, monkeyp
             load_model("resnet18")
 
 
-def test_a_damaged_file_in_the_cache_is_fetched_again(server, good_file, tmp_path):
+def test_a_damaged_file_in_the_cache_is_named_and_fetched_again(server, good_file, tmp_path, capsys):
     offer, _ = server
     offer(good_file)
     load_model("resnet18")
     (cached,) = (tmp_path / "torch" / "hub" / "checkpoints").iterdir()
     cached.write_bytes(good_file[:1000])
+    assert "removed" not in capsys.readouterr().out
     load_model("resnet18")
+    assert f"{cached} does not match the checksum in its name, so it is removed" in capsys.readouterr().out
     assert cached.read_bytes() == good_file
 
 

@@ -1,22 +1,16 @@
 """The shared figures: their words say their values, what cannot be drawn is an error, and pictures stay as stored."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
 from figures import (
-    ARMS,
     TOLERANCE,
     FigureTests,
-    controls,
     distance,
     drawn,
     longest_line,
     pictures,
     reference,
-    some_runs,
-    widest_names,
     words,
 )
 
@@ -39,35 +33,10 @@ def live(seeds=0):
     return {"from_scratch": history(0.02, seeds), "feature_extraction": history(0.08, seeds)}
 
 
-def the_predictions():
-    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
-    return plots.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
-
-
-def by_task(table):
-    """The same rows for two tasks, the second of them harder, without the largest size."""
-    harder = table[table.per_class < 40].assign(task="letters", accuracy=table.accuracy - 0.3)
-    return pd.concat([table.assign(task="photos"), harder])
-
-
-def the_tasks():
-    titles, chance = {"photos": "photographs", "letters": "letters"}, {"photos": 0.5, "letters": 0.1}
-    return plots.accuracy_by_task(by_task(some_runs()), titles, ARMS, by_task(controls()), chance)
-
-
-def the_differences():
-    titles, sides = {"photos": "photographs", "letters": "letters"}, ("transfer better", "from scratch better")
-    return plots.differences_by_task(by_task(some_runs()), "feature_extraction", "from_scratch", titles, sides, 60)
-
-
 FIGURES = {
-    "accuracy_by_task": the_tasks,
-    "differences_by_task": the_differences,
     "learning_curves": lambda: plots.learning_curves(live()),
     "learning_curves_seeds": lambda: plots.learning_curves(live(seeds=4), ["loss"]),
-    "confusion_matrix": lambda: plots.confusion_matrix([[30, 5, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"]),
     "picture_grid": lambda: plots.picture_grid(pictures(7), [f"picture {k}" for k in range(7)], columns=4),
-    "predictions": the_predictions,
 }
 
 
@@ -83,8 +52,8 @@ def test_the_comparison_sees_that_a_line_is_missing(name):
 
 
 def test_the_comparison_sees_another_colour():
-    other = plots.confusion_matrix([[5, 30, 0], [12, 22, 1], [0, 0, 35]], ["ant", "bee", "moth"])
-    assert distance(other, reference("confusion_matrix")) > TOLERANCE
+    other = plots.picture_grid(255 - pictures(7), [f"picture {k}" for k in range(7)], columns=4)
+    assert distance(other, reference("picture_grid")) > TOLERANCE
 
 
 def test_learning_curves_show_the_mean_of_ten_updates_and_the_interval_over_seeds():
@@ -106,59 +75,6 @@ def test_what_is_measured_now_and_then_is_drawn_as_it_is():
 def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are():
     with pytest.raises(CourseError, match="They have step, loss, accuracy"):
         plots.learning_curves({"fine_tuning": history(0.1)}, ["losses"])
-
-
-def test_the_confusion_matrix_counts_and_names_the_commonest_mistake():
-    figure = drawn(FIGURES["confusion_matrix"])
-    assert figure.words == (
-        "87 of 105 examples are right (83%). The commonest mistake: 12 of the 35 of class bee are called ant."
-    )
-    assert all(f" {count} " in f" {words(figure)} " for count in (30, 5, 12, 22, 1, 35, 0))
-
-
-def test_a_matrix_of_another_shape_is_an_error():
-    with pytest.raises(CourseError, match="3 classes need 3 x 3 counts, not 2 x 2"):
-        plots.confusion_matrix(np.eye(2), ["ant", "bee", "moth"])
-
-
-def test_many_classes_can_be_read_too(monkeypatch):
-    monkeypatch.setenv("COURSE_STRICT", "1")
-    counts = np.random.default_rng(0).integers(0, 90, (26, 26))
-    plots.confusion_matrix(counts, [chr(65 + k) for k in range(26)])
-    plots.confusion_matrix(counts[:10, :10], [f"a long name {k}" for k in range(10)])
-
-
-def test_the_class_names_of_every_task_that_ships_have_room():
-    names, sure = widest_names(3), np.eye(3)[[0, 0, 1, 1, 2, 2]]
-    figure = drawn(partial(plots.predictions, pictures(6), np.arange(6) % 3, sure, names))
-    assert all(name[:7] in words(figure) and name in figure.words for name in names[:2])
-
-
-def test_predictions_say_what_is_wrong_by_a_sign_as_well():
-    figure = drawn(the_predictions)
-    said = words(figure)
-    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
-    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
-
-
-def test_a_panel_a_task_with_its_own_controls_and_differences():
-    figure = drawn(the_tasks)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["photographs", "letters"]
-    assert "letters, transfer: 0.26 with 2 of each, 0.46 with 20." in figure.words
-    assert "No transfer there: 0.10 to 0.27." in figure.words
-    differences = drawn(the_differences)
-    rows = some_runs().query("per_class == 10").pivot(index="seed", columns="strategy", values="accuracy")
-    gap = (rows["feature_extraction"] - rows["from_scratch"]).mean()
-    assert f"{gap:+.3f} with 10" in differences.words and "above zero transfer better" in differences.words
-
-
-def test_a_difference_that_may_be_none_is_hollow():
-    half = some_runs().query("per_class == 2 and strategy != 'fine_tuning'").assign(task="photos")
-    same = half.assign(accuracy=0.5 + 0.01 * (half.seed % 2 - 0.5) * (half.strategy == "from_scratch"))
-    fills = [plots.differences_by_task(table, "feature_extraction", "from_scratch", {"photos": "photographs"},
-                                       ("one", "other"), 500).axes[0].lines[2].get_markerfacecolor()
-             for table in (half, same)]
-    assert fills[0] != "#ffffff" and fills[1] == "#ffffff"
 
 
 def test_a_grid_shows_each_picture_under_its_title():

@@ -5,6 +5,7 @@ import base64
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from figures import pictures
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 
@@ -183,7 +184,7 @@ def test_a_notebook_gets_the_picture_with_its_words():
 
 
 def test_a_class_called_like_a_formula_keeps_its_name():
-    figure = plots.confusion_matrix([[3, 1], [0, 4]], ["$5-$10", "$10-$20"])
-    labels = list(figure.axes[0].get_xticklabels())
-    assert [label.get_text() for label in labels] == ["$5-$10", "$10-$20"]
-    assert not any(label.get_parse_math() for label in labels)
+    figure = plots.picture_grid(pictures(2), ["$5-$10", "$10-$20"], columns=2)
+    titles = [ax.title for ax in figure.axes]
+    assert [title.get_text() for title in titles] == ["$5-$10", "$10-$20"]
+    assert not any(title.get_parse_math() for title in titles)

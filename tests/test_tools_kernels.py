@@ -12,6 +12,7 @@ import psutil
 import pytest
 from nbformat import v4
 
+from course_utils.tools import handout
 from course_utils.tools.kernels import Execution, MemoryWatch, execute
 from course_utils.tools.run import ROOT, lessons, main, summary
 
@@ -45,6 +46,43 @@ def test_run_reports_each_notebook_and_writes_nothing(course, capsys):
     assert (where, why) == ("    cell 2 of 3: # divide", "    ZeroDivisionError: division by zero")
     assert merge.startswith("02_merge ") and "not a notebook" in "".join(what)
     assert snapshot(course) == before
+
+
+NO_NOTEBOOKS = {
+    "a list": b"[]",
+    "no cells": b'{"cells": []}',
+    "no code": b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "a number": b"7",
+    "nothing": b"",
+    "nothing but null": b"null",
+    "cut off": b'{"cells": [{"cell_type": "code", "sou',
+    "bytes": bytes(range(256)),
+    "a cell that is none": b'{"cells": [7], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "a cell of nothing": b'{"cells": [{"cell_type": "code"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "of the future": b'{"cells": [], "metadata": {}, "nbformat": 9, "nbformat_minor": 0}',
+}
+
+
+def test_what_is_no_notebook_is_never_ok(course, capsys, tmp_path):
+    for number, content in enumerate(NO_NOTEBOOKS.values()):
+        (course / "notebooks" / f"{number:02}_x.ipynb").write_bytes(content)
+    (course / "notebooks" / "80_folder.ipynb").mkdir()
+    before = snapshot(course)
+    assert main(["run"], course) == 1
+    said = capsys.readouterr().out
+    assert said.count("FAILED") == len(NO_NOTEBOOKS) + 1 and "ok" not in said.split()
+    assert said.count("is not a notebook of this course: ") == len(NO_NOTEBOOKS) + 1
+    assert "build 80 --force" in said and len(said.splitlines()) == 4 * (len(NO_NOTEBOOKS) + 1)
+    assert handout.main([str(tmp_path / "copies")], course) == 2
+    assert len(capsys.readouterr().err.splitlines()) <= 3 and snapshot(course) == before
+
+
+def test_a_lesson_that_is_no_text_is_not_built(course, capsys):
+    (course / "notebooks" / "source").mkdir()
+    (course / "notebooks" / "source" / "01_x.py").write_bytes(b"# %%\n\xff\xfe\0")
+    assert main(["build"], course) == 1
+    said = capsys.readouterr().out
+    assert "01_x.py is no text" in said and "git checkout --" in said
 
 
 def test_run_with_a_number_runs_only_that_lesson_and_shows_its_memory(course, capsys):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from toys import digits_task, small_net
 
-from course_utils import evaluate, extract, fit, load_model, probe
+from course_utils import evaluate, extract, fit, load_model, partial_fine_tuning, probe
 from course_utils.data import Split
 from course_utils.errors import CourseError
 
 WRONG = {
     "lr": ["1e-3", math.nan, math.inf, 0, -1e-3, True],
-    "steps": ["10", math.nan, 2.5, 0, -3, True],
+    "steps": ["10", math.nan, 2.5, 40.0, 0, -3, True],
     "epochs": ["1", math.nan, math.inf, 0],
     "batch_size": ["8", None, math.nan, math.inf, 0, 1.5],
     "validation": ["0.2", math.nan, 0, 1, -0.1],
@@ -37,7 +37,7 @@ def test_fit_names_the_setting_that_is_not_possible(name, value):
     assert f"{name}={value!r}" in said(lambda: fit(small_net(), digits_task(20), progress=False, **{name: value}))
 
 
-@pytest.mark.parametrize("value", ["10", math.nan, 1, 0, -3, 2.5, True])
+@pytest.mark.parametrize("value", ["10", math.nan, 1, 0, -3, 2.5, 10.0, True])
 def test_a_head_has_a_whole_number_of_classes(value):
     assert f"num_classes={value!r}" in said(lambda: load_model("photonet", num_classes=value))
 
@@ -84,6 +84,75 @@ def test_counts_that_do_not_match_are_said():
     uneven = Split(task.train.x[:5], task.train.y[:4])
     assert "5 pictures or texts and 4 labels" in said(lambda: evaluate(small_net(), uneven))
     assert "5 pictures" in said(lambda: fit(small_net(), replace(task, train=uneven), steps=1, progress=False))
+
+
+def no_numbers():
+    model = small_net()
+    torch.nn.init.constant_(model.stages["layer1"].conv1.weight, math.nan)
+    return model
+
+
+def test_weights_that_are_not_numbers_are_no_matter_of_the_rate():
+    model = no_numbers()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert "before the first step" in said(lambda: fit(model, digits_task(20), steps=1, progress=False))
+    assert all(torch.equal(tensor, before[name]) or tensor.isnan().any() for name, tensor in model.state_dict().items())
+    assert "nothing to score" in said(lambda: evaluate(model, digits_task(20).test))
+
+
+NO_PICTURES = {
+    "texts": (np.array(["a text", "another"]), "these are texts"),
+    "texts as objects": (np.array(["a text", "another"], object), "these are texts"),
+    "a list of texts": (["a text", "another"], "these are texts"),
+    "nothing": (None, "this is object ()"),
+    "objects": (np.array([None, {}], object), "this is object (2,)"),
+    "no pixels": (np.zeros((2, 3, 0, 0), np.uint8), "(2, 3, 0, 0)"),
+    "no width": (np.zeros((2, 3, 32, 0), np.uint8), "(2, 3, 32, 0)"),
+    "one picture": (np.zeros((3, 32, 32), np.uint8), "x[None]"),
+    "grey": (np.zeros((2, 1, 32, 32), np.uint8), "three channels"),
+    "channels last": (np.zeros((2, 32, 32, 3), np.uint8), "(2, 32, 32, 3)"),
+    "floats": (np.zeros((2, 3, 32, 32), np.float32), "float32"),
+    "complex": (np.zeros((2, 3, 32, 32), complex), "complex128"),
+}
+
+
+@pytest.mark.parametrize("what", NO_PICTURES)
+def test_what_are_no_pictures_is_said_by_whoever_takes_pictures(what):
+    x, words = NO_PICTURES[what]
+    model, split = small_net(), Split(x, np.zeros(2, int))
+    assert words in said(lambda: extract(model, x))
+    if x is not None and len(x) == 2:
+        assert words in said(lambda: evaluate(model, split))
+        assert words in said(lambda: fit(model, replace(digits_task(20), train=split), steps=1, progress=False))
+
+
+NOT_FOR_A_PROBE = {
+    "one-hot labels": (np.eye(4), np.eye(2)[[0, 0, 1, 1]]),
+    "labels like 3.7": (np.eye(4), [0, 1, 3.7, 1]),
+    "a label that is not a number": (np.eye(4), [0, 1, math.nan, 1]),
+    "a label that is nothing": (np.eye(4), [0, 1, None, 1]),
+    "no labels": (np.eye(4), None),
+    "too few labels": (np.eye(4), [0, 1, 1]),
+    "one class": (np.eye(4), [1, 1, 1, 1]),
+    "maps": (np.zeros((4, 2, 3, 3)), [0, 1, 0, 1]),
+    "texts": (np.array([["a"], ["b"]]), [0, 1]),
+    "nothing at all": (np.zeros((0, 3)), []),
+}
+
+
+@pytest.mark.parametrize("what", NOT_FOR_A_PROBE)
+def test_a_probe_takes_numbers_and_a_label_each(what):
+    features, y = NOT_FOR_A_PROBE[what]
+    assert "probe takes N x D features" in said(lambda: probe(features, y))
+
+
+def test_a_probe_takes_names_too():
+    assert probe(np.eye(4), ["ant", "bee", "ant", "bee"]).predict(np.eye(4)).tolist() == ["ant", "bee"] * 2
+
+
+@pytest.mark.parametrize("stages", ["2", 0, -1, 1.5, math.nan, None])
+def test_whole_stages_train(stages):
+    assert f"stages={stages!r}" in said(lambda: partial_fine_tuning(stages))
 
 
 def test_features_that_are_not_numbers_are_refused():

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import io
 import os
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 from course_utils.errors import BadData
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _SMALL = 1 << 20  # bytes; larger files are told apart by both ends, size and time
 _END = 1 << 16
 LARGEST = 500 << 20  # bytes of one file; a picture has far fewer, and a zip can promise what no memory holds
@@ -47,7 +49,7 @@ class Archive:
             if self._zip.getinfo(full).file_size > LARGEST:
                 raise NotAFile(f"larger than {LARGEST >> 20} MB")
             return io.BytesIO(self._zip.read(full))
-        _check_regular(self.path / full)
+        check_regular(self.path / full)
         return open(self.path / full, "rb")
 
     def digest(self, name: str) -> str:
@@ -57,7 +59,7 @@ class Archive:
             info = self._zip.getinfo(full)
             return f"{info.CRC:08x}-{info.file_size}-{info.flag_bits}-{self.path.stat().st_mtime_ns}"
         try:
-            _check_regular(self.path / full)
+            check_regular(self.path / full)
             return _digest(self.path / full)
         except OSError as error:  # a broken link, or no right to read: listed later among the unreadable
             return f"unreadable-{error.errno}"
@@ -72,7 +74,8 @@ class NotAFile(OSError):
     """A name in a folder that is no regular file, or a file that is too large to be a picture."""
 
 
-def _check_regular(path: Path) -> None:
+def check_regular(path: Path) -> None:
+    """`NotAFile` for a pipe or a device, which has no end, and for a file that is too large."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise NotAFile("not a regular file")
@@ -81,8 +84,9 @@ def _check_regular(path: Path) -> None:
 
 
 def _shown(name: str) -> str:
-    """A file name as text; bytes that are none are written out."""
-    return name.encode("utf-8", "backslashreplace").decode() if not name.isascii() else name
+    """A file name as text in one line; bytes that are no text, and line breaks, are written out."""
+    name = name.encode("utf-8", "backslashreplace").decode()
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def existing(path: str | Path, what: str) -> Path:
@@ -100,12 +104,12 @@ def existing(path: str | Path, what: str) -> Path:
         said, why = str(path), getattr(error, "strerror", None) or error
         said = said if len(said) < 80 else f"{said[:76]} …"
         raise BadData(f"{said!r} cannot be a path ({why}).\nExpected {what}.") from error
-    parent = path.parent
-    if not parent.is_dir():
-        hint = f"The folder {parent} does not exist either."
-    else:
-        near = difflib.get_close_matches(path.name, [p.name for p in parent.iterdir()], n=3, cutoff=0.6)
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=3, cutoff=0.6)
         hint = f"Did you mean {' or '.join(near)}?" if near else "Nothing there has a similar name."
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        hint = f"The folder {path.parent} {'does not exist either' if missing else 'cannot be opened'}."
     raise BadData(
         f"{path} does not exist. {hint}\nExpected {what}.\n"
         f"Check the spelling; a relative path counts from {Path.cwd()}."

@@ -51,6 +51,11 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
             f"The disk is full: {name} could not be prepared in {entry.parent}.\n"
             "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
         ) from error
+    except MemoryError as error:  # which says nothing of the data: nothing is kept, and it may be tried again
+        raise DataUnavailable(
+            f"The memory is too short to prepare {name}.\n"
+            "Close other notebooks, or choose a smaller image_size; then run the cell again."
+        ) from error
     if (arrays := _read(entry)) is None:
         raise DataUnavailable(f"{entry} cannot be read back after writing.\nDelete that folder and try again.")
     return arrays

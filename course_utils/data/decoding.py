@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from course_utils.data.archives import Archive, NotAFile
 from course_utils.data.cache import Arrays, cached
 from course_utils.data.images import NotNumbers, read_picture
-from course_utils.errors import DataUnavailable
 from course_utils.files import replacing
 
 _VERSION = 2  # raise it when a picture comes out differently than before
@@ -70,10 +69,8 @@ def _read_all(archive: Archive, names: Sequence[str], size: int, crop: str, out:
         try:
             with archive.open(names[k]) as file:
                 out[k] = read_picture(file, size, crop)
-        except MemoryError as error:  # which says nothing of the picture: to be tried again
-            raise DataUnavailable(
-                f"The memory is too short to read {names[k]}.\nClose other notebooks, then run the cell again."
-            ) from error
+        except MemoryError:  # which says nothing of the picture
+            raise
         except Exception as error:  # a damaged file can raise almost anything inside Pillow's many readers
             return _reason(error, names[k])
         return ""

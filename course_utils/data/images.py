@@ -17,7 +17,7 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillo
 _FLAT = 1.5  # grey levels; a thumbnail with a smaller standard deviation shows nothing to compare
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "TGA", "JPEG2000")  # others may start programs
-BLOCK = 16 << 20  # correlations worked out at once (64 MB)
+BLOCK = 16 << 20  # correlations or pixels worked with at once (64 MB)
 LARGE = 16_000_000  # pixels; larger pictures are decoded one at a time, since each may take half a gigabyte
 _large_one = threading.Lock()
 
@@ -87,10 +87,10 @@ def thumbnails(images: np.ndarray, size: int = 16) -> np.ndarray:
     """
     rows, columns = _area_weights(images.shape[2], size), _area_weights(images.shape[3], size)
     out = np.empty((len(images), size * size), np.float32)
-    for start in range(0, len(images), 1024):
-        block = images[start : start + 1024].astype(np.float32)
-        grey = np.einsum("nchw,c->nhw", block, _GREY)
-        out[start : start + 1024] = (rows @ grey @ columns.T).reshape(len(block), -1)
+    step = max(1, BLOCK // max(1, images[:1].size))  # all of them as floats may be more than the memory holds
+    for start in range(0, len(images), step):
+        grey = np.einsum("nchw,c->nhw", images[start : start + step].astype(np.float32), _GREY)
+        out[start : start + step] = (rows @ grey @ columns.T).reshape(len(grey), -1)
     out -= out.mean(1, keepdims=True)
     deviation = out.std(1, keepdims=True)
     out /= np.where(deviation < _FLAT, np.inf, deviation * size)
@@ -137,5 +137,7 @@ def smaller(x: np.ndarray, size: int) -> np.ndarray:
     """Pictures, uint8 N x 3 x H x W, at `size` px."""
     import torch
 
-    parts = torch.from_numpy(x).split(1000)
+    from course_utils.device import chunk_size
+
+    parts = torch.from_numpy(x).split(chunk_size(x))
     return torch.cat([resize(part, size).round().clamp(0, 255).to(torch.uint8) for part in parts]).numpy()

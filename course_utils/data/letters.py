@@ -9,6 +9,7 @@ from string import ascii_uppercase
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from tqdm.auto import tqdm
 
 from course_utils.errors import DataUnavailable
 
@@ -38,6 +39,7 @@ FONTS = {  # the fonts of matplotlib that hold Latin letters; the others hold sy
     "cmtt10": "Computer Modern Typewriter",
 }
 _FOUR = ("Regular", "Italic", "Bold", "BoldItalic")
+_THREE = ("Regular", "It", "Bold")
 # Families by part: what one hand drew stands on one side, serif and sans, upright and slanted, bold and light.
 FAMILIES = {
     "train": {
@@ -47,7 +49,7 @@ FAMILIES = {
     },
     "test": {
         "Computer Modern": tuple(font for font in FONTS if font.startswith("cm")),
-        "Source": tuple(f"Source{kind}Pro-{cut}" for kind in ("Sans", "Serif") for cut in ("Regular", "It", "Bold")),
+        "Source": tuple(f"Source{kind}Pro-{style}" for kind in ("Sans", "Serif") for style in _THREE),
         "Caladea": tuple(f"Caladea-{style}" for style in _FOUR),
         "Manrope": tuple(f"Manrope-{style}" for style in ("Light", "Regular", "Bold")),
         "Hanken Grotesk": tuple(f"HankenGrotesk-{style}" for style in _FOUR),
@@ -74,11 +76,9 @@ def draw_letters(label: str, part: str, chosen: np.ndarray, size: int) -> np.nda
     """
     count, out = COUNT[part], np.empty((len(chosen), size, size), np.uint8)
     tables = {c: settings_of(label, part, c) for c in set((chosen // count).tolist())}
-    for row, number in enumerate(chosen.tolist()):
+    for row, number in enumerate(tqdm(chosen.tolist(), "drawing letters", leave=False, disable=len(chosen) < 10_000)):
         c, k = divmod(number, count)
-        setting = {name: values[k] for name, values in tables[c].items()}
-        _, font, letter = _choice(label, part, c, setting["other"])
-        out[row] = _draw(font, letter, size, setting)
+        out[row] = _draw(size, {name: values[k] for name, values in tables[c].items()})
     return np.repeat(out[:, None], 3, axis=1)
 
 
@@ -89,30 +89,21 @@ def letter_classes(label: str) -> list[str]:
 
 def families_of(part: str) -> np.ndarray:
     """The font family of every image of a part of the letters, in the order of their numbers."""
-    tables = (settings_of("letter", part, c)["other"] for c in range(len(ascii_uppercase)))
-    return np.concatenate([[_choice("letter", part, 0, other)[0] for other in table] for table in tables])
-
-
-def _choice(label: str, part: str, c: int, other: float) -> tuple[str, str, str]:
-    """The family, the font and the letter of an image of class `c`; `other` (0 to 1) chooses what the class leaves."""
-    if label == "font":
-        shown = SEEN_LETTERS if part == "train" else UNSEEN_LETTERS
-        return "", list(FONTS)[c], shown[int(other * len(shown))]
-    families = FAMILIES[part]
-    number, rest = divmod(other * len(families), 1)
-    name = list(families)[int(number)]
-    return name, families[name][int(rest * len(families[name]))], ascii_uppercase[c]
+    return np.concatenate([settings_of("letter", part, c)["family"] for c in range(len(ascii_uppercase))])
 
 
 def settings_of(label: str, part: str, c: int) -> dict[str, np.ndarray]:
-    """Random numbers of all images of class `c`; lengths are shares of the picture's side, angles degrees."""
+    """What each image of class `c` shows, and how: `family`, `font` and `letter`, lengths, angles and grey levels.
+
+    Lengths are shares of the picture's side, angles degrees, above zero where the letter is turned clockwise.
+    """
     count = COUNT[part]
     rng = np.random.default_rng([int(label == "font"), int(part == "test"), c])
     ground = rng.uniform(0, 255, count)
     contrast = rng.uniform(70, 200, count)
     sign = np.where(ground + contrast > 255, -1, np.where(ground - contrast < 0, 1, rng.choice([-1, 1], count)))
-    return {
-        "other": rng.uniform(size=count),
+    shown = _shown(label, part, c, rng.uniform(size=count))
+    return shown | {
         "height": rng.uniform(0.48, 0.74, count),
         "angle": rng.uniform(-15, 15, count),
         "x": rng.uniform(-0.08, 0.08, count),
@@ -122,9 +113,23 @@ def settings_of(label: str, part: str, c: int) -> dict[str, np.ndarray]:
     }
 
 
-def _draw(font: str, letter: str, size: int, setting: dict[str, float]) -> np.ndarray:
+def _shown(label: str, part: str, c: int, other: np.ndarray) -> dict[str, np.ndarray]:
+    """The family, font and letter of images of class `c`; `other`, each 0 to 1, chooses what the class leaves open."""
+    if label == "font":
+        letters = np.array(list(SEEN_LETTERS if part == "train" else UNSEEN_LETTERS))
+        shown = {"family": "", "font": list(FONTS)[c], "letter": letters[(other * len(letters)).astype(int)]}
+    else:
+        families = FAMILIES[part]
+        number, rest = np.divmod(other * len(families), 1)
+        names = np.array(list(families))[number.astype(int)]
+        fonts = [families[name][int(r * len(families[name]))] for name, r in zip(names, rest, strict=True)]
+        shown = {"family": names, "font": fonts, "letter": ascii_uppercase[c]}
+    return {name: np.broadcast_to(values, other.shape) for name, values in shown.items()}
+
+
+def _draw(size: int, setting: dict) -> np.ndarray:
     """One letter: the glyph turned, scaled and shifted at twice the size in one step, then halved."""
-    glyph, height = _glyph(font, letter, round(2.4 * size))
+    glyph, height = _glyph(setting["font"], setting["letter"], round(2.4 * size))
     scale = height / (2 * size * setting["height"])  # glyph pixels for one pixel of the doubled picture
     angle = np.deg2rad(setting["angle"])
     a, b = scale * np.cos(angle), scale * np.sin(angle)

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import skimage.data
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -21,18 +20,18 @@ from course_utils.data import external, letters, surfaces
 from course_utils.data.cache import cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
-from course_utils.data.images import matches, thumbnails, to_square
+from course_utils.data.images import to_square
 from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw, hold_out, say
 from course_utils.data.tables import task_from_csv
-from course_utils.errors import BadData, DataUnavailable
+from course_utils.errors import BadData, DataUnavailable, check_number
 
 __all__ = [
     "Split", "Task", "all_task_images", "available", "load_task", "pool_task", "task_from_csv", "task_from_folder",
 ]  # fmt: skip
 
-SHIPPED = ("digits", "faces", "textures", "letters", "defects")
-DEFAULT_SIZE = {"digits": 32, "faces": 32, "letters": 32}  # the others: 64
-MIRRORED = frozenset({"faces", "textures", "defects", "ants_bees", "tiles", "flowers102", "pets"})
+SHIPPED = ("digits", "textures", "letters", "defects")
+DEFAULT_SIZE = {"digits": 32, "letters": 32}  # the others: 64
+MIRRORED = frozenset({"textures", "defects", "ants_bees", "tiles", "flowers102", "pets"})
 NOT_COMPARED = ("flowers102", "pets")  # with the pretraining images
 NAMES = (*SHIPPED, "ants_bees", "tiles", *NOT_COMPARED)
 
@@ -47,9 +46,9 @@ def load_task(
 ) -> Task:
     """The task `name` with `per_class` training images of each class, drawn by `seed` (None: all of them).
 
-    From the installed packages: "digits", "faces", "textures" (recognising a photograph by an unseen part
-    of it), "letters" (tested in unseen fonts; with `label="font"` the classes are fonts, tested on unseen
-    letters) and "defects" (20 intact surfaces for one of each defect). From `COURSE_DATA_DIR` or their
+    From the installed packages: "digits", "textures" (recognising a photograph by an unseen part of it),
+    "letters" (tested in unseen families of fonts; with `label="font"` the classes are fonts, tested on
+    unseen letters) and "defects" (20 intact surfaces for one of each defect). From `COURSE_DATA_DIR` or their
     official addresses: "ants_bees", "tiles", "flowers102", "pets". `image_size` is in pixels; the default
     suits the task.
 
@@ -73,30 +72,45 @@ def load_task(
 def pool_task(task: Task, per_class: int, seed: int) -> Task:
     """A task within the training pool of `task`, to tune on: `per_class` to train, up to 1,000 others to score.
 
-    What is scored is apart as the test split is: where examples have groups (font families, tiles), whole groups
-    are held out, at most two fifths of each class.
+    What is scored is apart as the test split is: where a class has several groups (font families, tiles), whole
+    groups are held out, at most two fifths of each class. `BadData` when nothing of a class would be left to score.
     """
+    check_number("per_class", per_class, least=1, whole=True, error=BadData)
     x, y, groups = task.train.x, task.train.y, task.train.groups
+    counts = np.bincount(y)
+    apart = np.zeros(len(y), bool) if groups is None else _whole_groups(y, groups, counts - per_class, seed)
+    if apart is None or per_class >= counts[counts > 0].min():
+        raise BadData(
+            f"per_class={per_class} leaves nothing of some class of {task.name} to score: the smallest has "
+            f"{counts[counts > 0].min()} training examples.\nWhole groups (font families, tiles) stay on one side. "
+            "Choose fewer, or load more to draw from."
+        )
     order = np.random.default_rng(seed).permutation(len(y))
-    apart = np.zeros(len(y), bool) if groups is None else _whole_groups(y, groups, seed)
     left = np.flatnonzero(~apart)
-    rows, _ = draw(y[left], per_class, seed, task.classes)
-    train = left if rows is None else left[rows]
+    train = left[draw(y[left], per_class, seed, task.classes)[0]]
     scored = order[apart[order]] if apart.any() else order[~np.isin(order, train)]
     train, test = (Split(x[r], y[r], None if groups is None else groups[r]) for r in (train, scored[:1000]))
     return replace(task, train=train, test=test)
 
 
-def _whole_groups(y: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """True for the examples of some groups, chosen by `seed`: as many as make up at most two fifths of each class."""
+def _whole_groups(y: np.ndarray, groups: np.ndarray, spare: np.ndarray, seed: int) -> np.ndarray | None:
+    """True for the examples of some groups, chosen by `seed`: at most two fifths of each class, and what it can spare.
+
+    Each class that has several groups is among them; None where a hundred orders of the groups do not bring that.
+    """
     names, number = np.unique(groups, return_inverse=True)
-    content = np.zeros((len(names), y.max() + 1), int)
+    content = np.zeros((len(names), len(spare)), int)
     np.add.at(content, (number, y), 1)
-    most, taken, chosen = 0.4 * content.sum(0), np.zeros(content.shape[1], int), []
-    for group in np.random.default_rng(seed).permutation(len(names)):
-        if (taken + content[group] <= most)[content[group] > 0].all():
-            taken, chosen = taken + content[group], [*chosen, group]
-    return np.isin(number, chosen)
+    several, most = (content > 0).sum(0) > 1, np.minimum(0.4 * content.sum(0), spare)
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        taken, chosen = np.zeros(len(spare), int), []
+        for group in rng.permutation(len(names)) if several.any() else ():
+            if (taken + content[group] <= most)[content[group] > 0].all():
+                taken, chosen = taken + content[group], [*chosen, group]
+        if taken[several].all():
+            return np.isin(number, chosen)
+    return None
 
 
 def available() -> dict[str, str]:
@@ -112,11 +126,12 @@ def available() -> dict[str, str]:
 def all_task_images() -> Iterator[tuple[str, np.ndarray]]:
     """The task name and images, both splits, of every task that ships or lies in `COURSE_DATA_DIR`.
 
-    Photographs that are not square come twice: cut to the middle square, and squashed to a square.
+    Photographs that are not square come twice: cut to the middle square, and squashed to a square. Of the letters
+    that train come 200 of each class: all are drawn alike, and there are thousands.
     """
     for name in SHIPPED:
         for label in ("letter", "font") if name == "letters" else (None,):
-            task = _load(name, None, 0, None, label)
+            task = _load(name, 200 if label else None, 0, None, label)
             yield from ((name, task.train.x), (name, task.test.x))
     for name, find in (("ants_bees", external.find_ants_bees), ("tiles", external.find_tiles)):
         for crop in ("centre", "squash") if find() else ():
@@ -145,25 +160,11 @@ def _load(name: str, per_class: int | None, seed: int, image_size: int | None, l
 
 
 def _digits(size: int) -> tuple[list[str], Examples, Examples]:
-    x, y = load_digits(return_X_y=True)
-    return [str(k) for k in range(10)], *_fifth(x.reshape(-1, 8, 8) * (255 / 16), y, size)
-
-
-def _faces(size: int) -> tuple[list[str], Examples, Examples]:
-    grey = skimage.data.lfw_subset().astype(np.float64) * 255  # 100 faces, then 100 other pieces
-    (x, y), test = _fifth(grey, np.repeat([0, 1], 100), size)
-    (native, _), (native_test, _) = _fifth(grey, np.repeat([0, 1], 100), grey.shape[1])
-    copies = {j for _, j, _ in matches(thumbnails(native_test), thumbnails(native))}  # plain pieces look the same
-    kept = [k for k in range(len(y)) if k not in copies]
-    return ["face", "other"], (x[kept], y[kept]), test
-
-
-def _fifth(grey: np.ndarray, y: np.ndarray, size: int) -> tuple[Examples, Examples]:
-    """Grey images (N x H x W, 0 to 255) in three channels, a fifth of each class for the test."""
-    pictures = (Image.fromarray(np.round(one).astype(np.uint8)).convert("RGB") for one in grey)
-    x = np.stack([to_square(picture, size) for picture in pictures])
+    grey, y = load_digits(return_X_y=True)
+    grey = np.round(grey.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    x = np.stack([to_square(Image.fromarray(one).convert("RGB"), size) for one in grey])
     test = hold_out(y, [str(k) for k in range(len(y))])
-    return (x[~test], y[~test]), (x[test], y[test])
+    return [str(k) for k in range(10)], (x[~test], y[~test]), (x[test], y[test])
 
 
 def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Examples, Examples]:
@@ -195,7 +196,6 @@ def _letters(size: int, label: str) -> tuple[list[str], tuple, Examples]:
 
 _MAKE = {
     "digits": _digits,
-    "faces": _faces,
     "textures": lambda size: _surfaces("textures", list(surfaces.PHOTOGRAPHS), size),
     "defects": lambda size: _surfaces("defects", surfaces.DEFECTS, size),
     "ants_bees": lambda size: (external.ANTS_BEES, *external.ants_bees(size)),

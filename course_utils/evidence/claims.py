@@ -10,13 +10,14 @@ import pandas as pd
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.evidence.items import half_over_items, measured, tested
+from course_utils.evidence.items import Tested, half_interval, tested
 
 FEWEST_PAIRS = 5  # below, there are points and no interval
 VERDICTS = ("holds", "refuted", "unknown", "no spread", "too few pairs")
 DIRECTIONS = ("higher", "lower", "level")
 MEASURES = ("accuracy", "balanced_accuracy")
 RESULTS = ("seed", *MEASURES, "correct", "overlap", "seconds")  # columns by which nobody filters
+SEEDS_ALONE = "new seeds alone, with these test items"
 SHARED = 0.5  # of a seed's training examples; seeds that share more are hardly draws
 
 
@@ -49,8 +50,8 @@ class Effect(NamedTuple):
 
     `agree` of the `n` pairs have the sign of the mean; `ties` are pairs without a difference. Below five pairs
     `low` and `high` are nan: there are points, and nothing to claim. `stored` names the experiment of the rows.
-    The interval covers new seeds, and new test items too where it has looked at `items` of them in `groups` that share
-    nothing (both 0: seeds alone). `overlap` is the share of a seed's training examples that another seed's hold too.
+    `covers` says what the interval is for, `groups` how many groups of test items that share nothing it rests on (0:
+    seeds alone), and `overlap` which share of a seed's training examples another seed's hold too.
     """
 
     mean: float
@@ -61,16 +62,9 @@ class Effect(NamedTuple):
     ties: int
     differences: np.ndarray
     stored: str = ""
-    items: int = 0
+    covers: str = SEEDS_ALONE
     groups: int = 0
     overlap: float = float("nan")
-
-    @property
-    def covers(self) -> str:
-        """What the interval is for, in words."""
-        if self.groups < self.items:
-            return f"new seeds and new groups of test items ({self.groups} here)"
-        return "new seeds and new test items" if self.items else "new seeds alone, with these test items"
 
     def __str__(self) -> str:
         """The difference with its interval, what that covers, and how many seeds agree, in words."""
@@ -90,9 +84,9 @@ def paired_difference(
 ) -> Effect:
     """Accuracy of `a` minus accuracy of `b`, paired by seed, with a 95 % interval for new seeds and new test items.
 
-    Seeds and test items are put together by `mean_interval`: slightly too wide. Which items were right is read from
-    the column `correct` of stored results, what they share from `data/results/items.csv` by the column `task`. Without
-    hits, or where the arms are of different tasks, the interval is for seeds alone, and the result says so.
+    Which items were right is read from the column `correct` of stored results, what they share from
+    `data/results/items.csv` by the column `task`; put together (`mean_interval`), the interval is slightly too wide.
+    Without hits, or where the arms are of different tasks, it is for seeds alone, and the result says so.
 
     Args:
         table: one row a run, with the columns seed, accuracy and `on`; one row for each arm and seed.
@@ -108,18 +102,33 @@ def paired_difference(
     if seeds.empty:
         raise CourseError(f"No seed has both {a!r} and {b!r}, so nothing can be paired.")
     rows = pd.concat([arm.loc[seeds] for arm in arms])
-    found = tested(rows) if items or measure not in rows else None
-    first, second = np.split(measured(rows, found, measure), 2)
-    gaps = (first - second).round(10)
-    half = half_over_items(found, measure) if items else None
-    mean, low, high, n = mean_interval(gaps, half or 0.0)
+    found = tested(rows, measure) if items or measure not in rows else None
+    first, second = np.split(_values(rows, found, measure), 2)
+    gaps, covers, groups, half = (first - second).round(10), SEEDS_ALONE, 0, 0.0
+    if items and found and found.groups.any():  # one group alone would not tell how others differ
+        right, other = np.split(found.right, 2)
+        half, groups = half_interval(right.mean(0) - other.mean(0), *found[1:]), len(set(found.groups))
+        few = f"new groups of test items ({groups} here)" if groups < len(found.groups) else "new test items"
+        covers = f"new seeds and {few}"
+    mean, low, high, n = mean_interval(gaps, half)
     if n < FEWEST_PAIRS:
         low = high = float("nan")
     agree = int((np.sign(gaps) == np.sign(mean)).sum()) if mean else 0
-    sizes = (0, 0) if half is None else (len(found.groups), len(set(found.groups)))
     overlap = float(rows["overlap"].max()) if "overlap" in rows else float("nan")
     stored = table.attrs.get("stored", "")
-    return Effect(mean, low, high, n, agree, int((gaps == 0).sum()), gaps, stored, *sizes, overlap)
+    return Effect(mean, low, high, n, agree, int((gaps == 0).sum()), gaps, stored, covers, groups, overlap)
+
+
+def _values(rows: pd.DataFrame, found: Tested | None, measure: str) -> np.ndarray:
+    """The measure of each row: its column, or worked out from the hits."""
+    if measure in rows:
+        return rows[measure].to_numpy(float)
+    if found is None:
+        raise CourseError(
+            f"The table has no column {measure!r}, nor what it takes to work it out.\n"
+            "Expected the columns `correct` and `task`, of a task in data/results/items.csv."
+        )
+    return found.right @ found.weights
 
 
 def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFrame:
@@ -138,12 +147,8 @@ def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFr
         remedy = f"Filter the table by {' and '.join(varied)} first." if varied else "Drop the rows that came twice."
         raise CourseError(f"{value!r} has several rows a seed, and a pair is one of each.\n{remedy}")
     for name in {"accuracy", measure} & set(rows):
-        if rows[name].isna().any():
-            seeds = ", ".join(map(str, rows.loc[rows[name].isna(), "seed"]))
-            raise CourseError(
-                f"{value!r} has no {name} for seed {seeds}: it is NaN there.\n"
-                "Expected a number for each seed. Do that run again, or drop its row before you compare."
-            )
+        if seeds := ", ".join(map(str, rows.loc[rows[name].isna(), "seed"])):
+            raise CourseError(f"{value!r} has no {name} for seed {seeds}: it is NaN. Run it again, or drop its row.")
     return rows.set_index("seed")
 
 
@@ -193,39 +198,31 @@ def claim(
             f"with level and with nothing else, and the verdict expected ({', '.join(VERDICTS)}).\n"
             f"This is {text!r}, {direction!r}, margin={margin}, {expect!r}."
         )
-    verdict = _verdict(effect, direction, margin)
+    verdict, meaning = _verdict(effect, direction, margin)
+    if (shared := getattr(effect, "overlap", 0)) > SHARED:
+        meaning += f". Seeds share {100 * shared:.0f} % of their training examples: no claim rests on this size alone."
     sentence = text.replace("{effect}", str(effect))
     if os.environ.get("COURSE_STRICT") == "1" and getattr(effect, "stored", "") and verdict != expect:
         raise CourseError(
             f"The stored rows of {effect.stored} no longer bear this claim out: {verdict}, not {expect}.\n"
             f"{sentence}\nChange the text with its verdict, or look what changed the rows."
         )
-    return Claim(sentence, verdict, _meaning(verdict, effect, margin))
+    return Claim(sentence, verdict, meaning)
 
 
-def _verdict(effect: Effect, direction: str, margin: float | None) -> str:
-    low, high = effect.low, effect.high
+def _verdict(effect: Effect, direction: str, margin: float | None) -> tuple[str, str]:
+    """One of `VERDICTS`, and what it means in numbers."""
+    low, high = (-effect.high, -effect.low) if direction == "lower" else (effect.low, effect.high)
     if np.isnan(low):
-        return "too few pairs"
+        return "too few pairs", f" (a claim takes {FEWEST_PAIRS} seeds or more)"
     if np.ptp(getattr(effect, "differences", (low, high))) == 0:
-        return "no spread"
-    if direction == "level":
-        inside, outside = -margin < low and high < margin, low >= margin or high <= -margin
-    else:
-        inside, outside = (low > 0, high < 0) if direction == "higher" else (high < 0, low > 0)
-    return "holds" if inside else "refuted" if outside else "unknown"
-
-
-def _meaning(verdict: str, effect: Effect, margin: float | None) -> str:
-    """What a verdict means in numbers, and what keeps it from being more."""
-    side = "on the other side" if margin is None else f"outside of ± {margin:g}"
-    said = {
-        "holds": "" if margin is None else f" (the whole interval lies inside of ± {margin:g})",
-        "refuted": f" (the whole interval lies {side})",
-        "unknown": f" (the difference lies within ± {max(abs(effect.low), abs(effect.high)):.3f})",
-        "no spread": " (every seed gave the same difference: nothing varied, so this is no result)",
-        "too few pairs": f" (a claim takes {FEWEST_PAIRS} seeds or more)",
-    }[verdict]
-    if (shared := getattr(effect, "overlap", 0)) > SHARED:
-        said += f". Seeds share {100 * shared:.0f} % of their training examples: no claim rests on this size alone."
-    return said
+        return "no spread", " (every seed gave the same difference: nothing varied, so this is no result)"
+    if margin is None and low > 0:
+        return "holds", ""
+    if margin is None and high < 0:
+        return "refuted", " (the whole interval lies on the other side)"
+    if margin and -margin < low and high < margin:
+        return "holds", f" (the whole interval lies inside of ± {margin:g})"
+    if margin and (low >= margin or high <= -margin):
+        return "refuted", f" (the whole interval lies outside of ± {margin:g})"
+    return "unknown", f" (the difference lies within ± {max(abs(low), abs(high)):.3f})"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import joblib
@@ -189,11 +190,10 @@ def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
             f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
             "It would be overwritten. Return the result under another name."
         )
-    if wrong := [name for name in results.SHARES if name in result and not results.is_share(str(result[name]))]:
-        raise CourseError(
-            f"The run {which} returns {wrong[0]} {result[wrong[0]]!r}.\n"
-            "Expected a number from 0 to 1: a plain float, no tensor, no percentage. Mend the run; nothing was stored."
-        )
+    for name in set(results.SHARES) & set(result):
+        value = result[name]
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise CourseError(f"The run {which} returns {name} {value!r}.\nExpected a plain number from 0 to 1.")
     measures = list(result) if measures is None else measures
     if unlike := sorted(set(result) ^ set(measures)):
         raise CourseError(

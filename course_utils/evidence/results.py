@@ -54,7 +54,13 @@ def read(name: str) -> pd.DataFrame:
     """The rows of an experiment, sorted by their settings; CourseError where there are none, or damaged ones."""
     path = path_of(name)
     if not path.exists():
-        raise _not_stored(name)
+        stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
+        near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
+        hint = f"Did you mean {near[0]!r}?" if near else "No experiment has that name."
+        raise CourseError(
+            f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
+            f"{remedy(name) if name in declared else hint}"
+        )
     table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED)
     _refuse_impossible(table, path)
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
@@ -62,24 +68,12 @@ def read(name: str) -> pd.DataFrame:
     return table
 
 
-def _not_stored(name: str) -> CourseError:
-    """That nothing is stored under a name: how to make it, or what is called nearly so."""
-    stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
-    near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
-    hint = f"Did you mean {near[0]!r}?" if near else "Choose one of them."
-    return CourseError(
-        f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
-        + (remedy(name) if name in declared else f"No experiment has that name. {hint}")
-    )
-
-
 def _text(path: Path) -> str:
     """What a file holds; CourseError where Git could not merge two versions and left both in it."""
     text = path.read_text(encoding="utf-8")
     if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
         raise CourseError(
-            f"{path.name} has the marks of a Git conflict in it (lines {', '.join(map(str, marks))}).\n"
-            "Expected the rows of one version, and it holds two.\n"
+            f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
             f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
         )
     return text
@@ -104,29 +98,23 @@ def _number(value: object) -> object:
 
 def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
     """CourseError where a file is no table of runs, an accuracy no number from 0 to 1, or a run there twice."""
-    if len(rows) and "seed" not in rows:
+    if rows.empty:
+        return
+    if "seed" not in rows:
         raise CourseError(f"{path.name} has no column 'seed': it holds no runs.\nRestore it: git checkout {path}")
     for name in set(SHARES) & set(rows):
-        wrong = rows[~rows[name].map(is_share)]
+        wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(0, 1)]
         if len(wrong):
-            more = f", and {len(wrong) - 1} more such rows" if len(wrong) > 1 else ""
             raise CourseError(
-                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}{more}.\n"
+                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
+                f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
                 f"Expected a number from 0 to 1.\nDelete such rows from {path}; recompute does these runs again."
             )
     _refuse_doubles(rows, path)
 
 
-def is_share(value: object) -> bool:
-    """Whether a value, or the text that it was stored as, is a number from 0 to 1."""
-    number = _number(value)
-    return isinstance(number, float) and 0 <= number <= 1
-
-
 def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
     """CourseError where a file has more than one row of a setting and seed."""
-    if rows.empty:
-        return
     keys = keys_of(rows, settings_of(rows))
     double = keys[keys.duplicated(keep=False)]
     if double.empty:

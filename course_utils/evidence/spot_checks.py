@@ -7,7 +7,7 @@ import pandas as pd
 from course_utils import registry
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.claims import as_it_is
-from course_utils.evidence.experiments import Study, load_results, one_run
+from course_utils.evidence.experiments import load_results, one_run
 from course_utils.evidence.items import number_of
 from course_utils.evidence.results import keys_of, remedy
 
@@ -41,8 +41,7 @@ class SpotCheck(NamedTuple):
         verdict = "nearly the same" if self.near else "NOT nearly the same"
         return (
             f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
-            f"That is {verdict}: up to {self.allowed:.3f} apart is allowed, the larger of 2 points and one and a half "
-            "test items."
+            f"That is {verdict}: {self.allowed:.3f} apart is allowed, the larger of 2 points and 1.5 test items."
         )
 
     __repr__ = __str__
@@ -54,15 +53,15 @@ class SpotCheck(NamedTuple):
 def spot_check(name: str) -> SpotCheck:
     """Do a stored run again, with its seed: the study's headline, and else a cheap one.
 
-    The cheap one is of a setting that takes two seconds at most (or as little as any does), and of these it is one
-    whose seeds differ least.
+    That is, of the settings that take two seconds at most (or as little as any does), one whose seeds differ least.
 
     Raises:
         CourseError: no such study, or its headline is not stored.
     """
     study, table = registry.study(name), load_results(name)
-    row = _headline(study, table, name) if study.headline else _cheap(study, table)
-    run = study.headline or {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in _keys(study)}
+    keys = [*study.grid[0], "seed"]
+    row = _headline(study.headline, table, name) if study.headline else _cheap(table, keys[:-1])
+    run = study.headline or {key: row[key].item() if hasattr(row[key], "item") else row[key] for key in keys}
     allowed = max(POINTS, ITEMS / number_of(table.loc[[row.name]]) if "correct" in table else 0)
     try:
         again = one_run(study.function, run, study.measures)
@@ -71,20 +70,15 @@ def spot_check(name: str) -> SpotCheck:
     return SpotCheck(run, float(row["accuracy"]), again["accuracy"], allowed, again["seconds"])
 
 
-def _keys(study: Study) -> list[str]:
-    return [*study.grid[0], "seed"]
-
-
-def _headline(study: Study, table: pd.DataFrame, name: str) -> pd.Series:
-    wanted, missing = pd.DataFrame([study.headline]), [key for key in study.headline if key not in table]
-    if not missing:
-        same = (keys_of(table, wanted.columns) == keys_of(wanted, wanted.columns).iloc[0]).all(axis=1)
+def _headline(run: dict, table: pd.DataFrame, name: str) -> pd.Series:
+    if run.keys() <= set(table):
+        same = (keys_of(table, run) == keys_of(pd.DataFrame([run]), run).iloc[0]).all(axis=1)
         if same.any():
             return table[same].iloc[0]
     raise CourseError(f"The run that stands for {name} is not among its stored rows.\n{remedy(name)}")
 
 
-def _cheap(study: Study, table: pd.DataFrame) -> pd.Series:
+def _cheap(table: pd.DataFrame, setting: list[str]) -> pd.Series:
     cheap = table[table["seconds"] <= max(CHEAP, table["seconds"].min())]
-    spread = table.groupby(list(study.grid[0]))["accuracy"].transform("std").fillna(1.0)
+    spread = table.groupby(setting)["accuracy"].transform("std").fillna(1.0)
     return table.loc[spread[cheap.index].idxmin()]

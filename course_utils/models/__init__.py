@@ -4,5 +4,5 @@ from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "backbones": ("Model", "PhotoNet"),
-    "loading": ("load_model", "raw_pixels", "truncate"),
+    "loading": ("load_model", "raw_pixels"),
 })  # fmt: skip

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_utils.device import chunk_size
 from course_utils.errors import CourseError
 
 PHOTONET_STATISTICS = ((0.480, 0.448, 0.398), (0.277, 0.269, 0.282))  # of Tiny-ImageNet's training images
@@ -48,18 +49,20 @@ class Model(nn.Module):
 
     def encode(self, x: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Pictures, uint8 N x 3 x H x W, as a uint8 tensor of the size that the backbone wants; done once."""
-        if isinstance(x, np.ndarray) and x.dtype.kind in "US":
+        x = x if isinstance(x, torch.Tensor) else np.asarray(x)
+        if isinstance(x, np.ndarray) and x.size and isinstance(x.flat[0], str | bytes):
             raise CourseError(f"{self.name} takes pictures; these are texts, which need a text model.")
-        x = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
-        if x.ndim != 4 or x.shape[1] != 3 or x.dtype != torch.uint8:
+        if x.ndim != 4 or x.shape[1] != 3 or x.dtype not in (torch.uint8, np.uint8) or 0 in x.shape[2:]:
             raise CourseError(
                 f"{self.name} takes pictures as uint8 N x 3 x H x W; this is {x.dtype} {tuple(x.shape)}.\n"
                 "One picture needs a leading axis (x[None]), a grey one three channels (x.repeat(3, axis=1))."
             )
+        x = x if isinstance(x, torch.Tensor) else torch.as_tensor(np.ascontiguousarray(x))
         size = self.native_size or max(32, *x.shape[2:])
         if self.native_size is None and min(x.shape[2:]) >= 32 or tuple(x.shape[2:]) == (size, size):
             return x
-        parts = (F.interpolate(p.float(), (size, size), mode="bilinear", antialias=True) for p in x.split(256))
+        few = x.split(chunk_size(x))  # all of them as floats may be more than the memory holds
+        parts = (F.interpolate(p.float(), (size, size), mode="bilinear", antialias=True) for p in few)
         return torch.cat([p.round().clamp(0, 255).to(torch.uint8) for p in parts])
 
     def prepare(self, batch: torch.Tensor) -> torch.Tensor:

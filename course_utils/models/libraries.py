@@ -90,6 +90,7 @@ def _discard_if_damaged(file: Path) -> None:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if not digest.startswith(file.stem.rsplit("-", 1)[-1]):
+            print(f"{file} does not match the checksum in its name, so it is removed and fetched again.", flush=True)
             file.unlink()
 
 

@@ -1,9 +1,11 @@
-"""Backbones by name, with a new head; parts of them, and no backbone at all."""
+"""Backbones by name, with a new head; and no backbone at all."""
 
+import functools
+import hashlib
 import json
 from collections import OrderedDict
+from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -57,21 +59,6 @@ def load_model(
     return model.to(memory_format=torch.channels_last)
 
 
-def truncate(model: Model, stop: str, seed: int = 0) -> Model:
-    """The backbone of `model` up to the stage `stop`, sharing its weights, with a new head drawn by `seed`."""
-    names = model.names(stop=stop)
-    stages = OrderedDict((name, model.stages[name]) for name in names)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            model.eval()
-            sample = model.encode(np.zeros((1, 3, 32, 32), np.uint8)).to(model.mean.device)
-            width = model.pool(model.run(model.prepare(sample), stop=stop)).shape[1]
-        head = nn.Linear(width, model.head.out_features)
-    statistics = (model.mean.flatten().tolist(), model.std.flatten().tolist())
-    return Model(model.name, stages, width, statistics, model.native_size, head, None, model.pretrained)
-
-
 def raw_pixels(size: int, num_classes: int, seed: int = 0) -> Model:
     """No backbone at all: a linear head on the normalised pixels of pictures of `size` px, a control."""
     width = 3 * size * size
@@ -88,7 +75,7 @@ def _build(name: str, pretrained: bool, image_size: int | None) -> Model:
         return libraries.efficientnet_lite0(pretrained, image_size)
     if name in libraries.TORCHVISION:
         return libraries.from_torchvision(name, pretrained, image_size)
-    if name.startswith("timm:"):
+    if isinstance(name, str) and name.startswith("timm:"):
         return libraries.from_timm(name.removeprefix("timm:"), pretrained, image_size)
     known = ", ".join([*PHOTONETS, "efficientnet_lite0", *libraries.TORCHVISION])
     raise CourseError(f"There is no model {name!r}. Choose {known}, or timm:NAME for a model of timm.")
@@ -98,15 +85,31 @@ def _photonet(name: str, pretrained: bool, image_size: int | None) -> PhotoNet:
     model, path = PhotoNet(pretrained), WEIGHTS.with_name(f"{name}.safetensors")
     model.name, model.native_size = name, image_size
     try:
+        _check_card(path)
         with safe_open(path, framework="pt") as file:
             model.classes = json.loads(file.metadata()["classes"])
             tensors = {key: file.get_tensor(key) for key in (file.keys() if pretrained else [])}
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        model.head = nn.Linear(model.width, len(model.classes))
+        if pretrained:
+            model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ModelUnavailable(
-            f"The weights of {name} cannot be read ({type(error).__name__}: {error}).\n"
+            f"The weights of {name} cannot be used ({type(error).__name__}: {reason}).\n"
             f"They ship as data/weights/{path.name}: get it again with `git checkout -- data/weights`."
         ) from error
-    model.head = nn.Linear(model.width, len(model.classes))
-    if pretrained:
-        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     return model
+
+
+def _check_card(path: Path) -> None:
+    """`ValueError` unless the card of these weights names their checksum: nothing else shows a flipped bit."""
+    card = path.with_name("README.md" if path == WEIGHTS else f"{path.stem}.md")
+    status = path.stat()
+    if _checksum(path, status.st_size, status.st_mtime_ns) not in card.read_text(encoding="utf-8"):
+        raise ValueError(f"its checksum is not the one on its card, {card.name}: it is damaged or was replaced")
+
+
+@functools.cache
+def _checksum(path: Path, *state: int) -> str:
+    """The SHA-256 of a file, worked out once for each `state` that the file is in."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -53,7 +53,7 @@ def build(source: Path, force: bool = False) -> Built:
     """
     folder = source.parents[1]
     target = folder / f"{source.stem}.ipynb"
-    before = text, _ = source.read_text(encoding="utf-8"), _content(target)
+    before = text, _ = _text_of(source), _content(target)
     if not force:
         refuse_edited(target, source)
     notebook = jupytext.reads(text, fmt="py:percent")
@@ -71,7 +71,7 @@ def build(source: Path, force: bool = False) -> Built:
     if len(content) > SIZE_LIMIT:
         raise CourseError(f"{source.stem} would be {len(content) / 1e6:.1f} MB; a notebook may have "
                           f"{SIZE_LIMIT / 1e6:.0f} MB.\nDraw fewer or smaller figures and build again.")
-    if (source.read_text(encoding="utf-8"), _content(target)) != before:
+    if (_text_of(source), _content(target)) != before:
         raise CourseError(f"{source.stem} was changed while it was being executed.\nBuild it again.")
     changed = write_if_new(target, content)
     write_if_new(source, laid_out.encode())
@@ -108,6 +108,13 @@ def refuse_edited(target: Path, source: Path) -> None:
         f"Copy its edits into {source.name}, or all of it: jupytext --to py:percent -o {source} {target}\n"
         f"To give it up: python3 -m course_utils build {source.stem[:2]} --force"
     )
+
+
+def _text_of(source: Path) -> str:
+    try:
+        return source.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise CourseError(f"{source} is no text ({error}).\nFetch it again: git checkout -- {source}") from error
 
 
 def _digest(text: str) -> str:

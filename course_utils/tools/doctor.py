@@ -13,11 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 from course_utils import ROOT
-from course_utils.errors import CourseError
+from course_utils.tools.packages import compare, damaged, pins
 
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 LEAST_DISK = 1.0  # GB
@@ -33,38 +32,21 @@ class Missing(Exception):
         self.mend = mend
 
 
-def pins(file: Path) -> dict[str, str]:
-    """Package name -> exact version, as a requirements file has them."""
-    return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE))
-
-
-def compare(wanted: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The names of `wanted` that are not installed here, and "name version" of those in another version."""
-    missing, other = [], []
-    for name, version in wanted.items():
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(name)
-            continue
-        if found.split("+")[0] != version:  # 2.12.1+cpu is a build of 2.12.1
-            other.append(f"{name} {found}")
-    return missing, other
-
-
 def python() -> Iterator[str]:
     """The Python that runs the lessons."""
     yield f"{platform.python_version()}, {sys.executable}"
 
 
 def packages() -> Iterator[str]:
-    """Whether requirements.txt is installed. If not, the launcher is made to look again at its next start."""
+    """Whether requirements.txt is installed, whole. If not, the launcher is made to look again at its next start."""
     wanted = pins(ROOT / "requirements.txt")
     missing, other = compare(wanted)
-    if missing:
-        (Path(sys.prefix) / "course.stamp").unlink(missing_ok=True)
-        raise Missing(f"{len(missing)} of {len(wanted)} are not installed: {', '.join(missing[:6])}"
-                      + (" ..." if len(missing) > 6 else ""), SETUP)
+    lost = sorted({*damaged(ROOT / "constraints.txt")} - {*missing})
+    for names, what in ((missing, f"{len(missing)} of {len(wanted)} are not installed"), (lost, "files are gone of")):
+        if names:
+            (Path(sys.prefix) / "course.stamp").unlink(missing_ok=True)
+            more = " ..." if len(names) > 6 else ""
+            raise Missing(f"{what}: {', '.join(names[:6])}{more}", SETUP)
     yield f"all {len(wanted)} of requirements.txt"
     if other:
         yield f"in other versions than the lessons were measured with: {', '.join(other)}"
@@ -105,15 +87,18 @@ def disk() -> Iterator[str]:
 
 
 def weights() -> Iterator[str]:
-    """The shipped weights, compared with the checksum on their model card; and what was downloaded."""
+    """The shipped weights of each network, compared with the checksum on their model card."""
     again = f"git checkout -- {WEIGHTS.parent.relative_to(ROOT).as_posix()}"
-    card = WEIGHTS.parent / "README.md"
-    for file in (WEIGHTS, card):
-        if not file.exists():
-            raise Missing(f"{file.relative_to(ROOT)} is not there", again)
-    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() not in card.read_text(encoding="utf-8"):
-        raise Missing(f"{WEIGHTS.relative_to(ROOT)} is not the file that its model card describes", again)
-    yield f"photonet: ships with the course, {WEIGHTS.stat().st_size / 1e6:.1f} MB, checksum as on its card"
+    others = {path.stem for path in WEIGHTS.parent.glob("photonet-*") if path.suffix in (".md", ".safetensors")}
+    for name in ("photonet", *sorted(others)):
+        file = WEIGHTS.with_name(f"{name}.safetensors")
+        card = file.with_name("README.md" if file == WEIGHTS else f"{name}.md")
+        for path in (file, card):
+            if not path.exists():
+                raise Missing(f"{path.relative_to(ROOT)} is not there", again)
+        if hashlib.sha256(file.read_bytes()).hexdigest() not in card.read_text(encoding="utf-8"):
+            raise Missing(f"{file.relative_to(ROOT)} is not the file that its model card describes", again)
+        yield f"{name}: ships with the course, {file.stat().st_size / 1e6:.1f} MB, checksum as on its card"
 
 
 def downloaded() -> Iterator[str]:
@@ -155,8 +140,8 @@ def examine(label: str, look: Callable[[], Iterator[str]]) -> Missing | None:
     except Missing as need:
         print(f"{label:12}MISSING: {need}", flush=True)
         return need
-    except (ImportError, CourseError) as error:  # before set-up; or a setting is wrong
-        print(f"{label:12}cannot be told: {error}", flush=True)
+    except Exception as error:  # before set-up; a setting is wrong; a damaged package can raise anything
+        print(f"{label:12}cannot be told: {' '.join(str(error).split()) or type(error).__name__}", flush=True)
     return None
 
 

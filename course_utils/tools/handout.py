@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 
 from course_utils.errors import CourseError
 from course_utils.tools.build import write_if_new
+from course_utils.tools.kernels import read_notebook
 from course_utils.tools.run import ROOT, chosen, lessons
 
 SOLUTION = "solution"  # the tag of a cell that only a teacher's copy holds
@@ -32,11 +33,7 @@ def copy_lesson(path: Path, solutions: bool) -> tuple[NotebookNode, int]:
 
     Raises `CourseError` when the file is no notebook.
     """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except ValueError as error:
-        raise CourseError(f"{path.name} is not a notebook: {str(error).splitlines()[0]}\n"
-                          "Fetch it again, or build it from its text.") from error
+    notebook = read_notebook(path)
     solved = [cell for cell in notebook.cells if SOLUTION in cell.metadata.get("tags", [])]
     if not solutions:
         return TagRemovePreprocessor(remove_cell_tags={SOLUTION}).preprocess(notebook, {})[0], len(solved)

@@ -11,12 +11,15 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Self
 
+import nbformat
 import psutil
 from jupyter_client import KernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+
+from course_utils.errors import CourseError
 
 CELL_TIMEOUT = 600  # seconds; a whole notebook may take 90, so a cell this slow hangs
 BUSY_TIMEOUT = 120  # seconds that a busy machine may take to start a kernel or to hand over an output
@@ -47,6 +50,22 @@ class Execution:
     peak: int = 0
     cell_seconds: list[float] = field(default_factory=list)
     failure: Failure | None = None
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """The notebook at `path`; `CourseError` when the file is none, or holds no code, so that a run would tell nothing.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        problem = "" if any(cell.cell_type == "code" for cell in notebook.cells) else "it has no cell of code"
+    except Exception as error:  # nbformat raises almost anything for JSON of another shape
+        problem = " ".join(str(error).split())[:160] or type(error).__name__
+    if problem:
+        raise CourseError(f"{path.name} is not a notebook of this course: {problem}.\n"
+                          "Fetch it again, or build it from its text: "
+                          f"python3 -m course_utils build {path.name[:2]} --force")
+    return notebook
 
 
 class MemoryWatch:

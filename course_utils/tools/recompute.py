@@ -3,11 +3,16 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+
+import pandas as pd
 
 from course_utils import registry
-from course_utils.errors import CourseError
+from course_utils.data.tasks import load_task
+from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence import items, results
 from course_utils.evidence.experiments import Study, missing_runs, run_study
+from course_utils.files import replacing
 
 
 def _named(names: Sequence[str]) -> dict[str, Study]:
@@ -43,6 +48,30 @@ def _run(name: str, study: Study) -> None:
     print(f"{name}: {len(run_study(study, name)):,} rows stored.")
 
 
+def _list_items(tasks: set) -> None:
+    """List the test items of these tasks anew where they differ from `items.csv`; what is not here stays."""
+    path, parts = results.RESULTS / f"{results.ITEMS}.csv", {}
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    for name in items.TASKS:
+        with suppress(CourseError):  # it is not listed yet
+            parts[name] = items.listed(name)
+        with suppress(DataUnavailable):
+            parts |= {name: _items_of(name)} if name in tasks else {}
+    after = pd.concat(parts.values()).to_csv(index=False, lineterminator="\n") if parts else ""
+    if after != before:
+        with replacing(path) as beside:
+            beside.write_text(after, encoding="utf-8")
+        print(f"{path.name} lists the test items of {', '.join(parts)} anew.")
+
+
+def _items_of(name: str) -> pd.DataFrame:
+    test = load_task(name, per_class=1, image_size=8).test  # classes and groups do not depend on the size
+    number = range(len(test))
+    return pd.DataFrame(
+        {"task": name, "item": number, "label": test.y, "group": number if test.groups is None else test.groups}
+    )
+
+
 def main(words: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m course_utils recompute", description=__doc__)
@@ -54,7 +83,7 @@ def main(words: list[str] | None = None) -> int:
         if options.list:
             print(_list(studies))
             return 0
-        items.refresh({setting.get("task") for study in studies.values() for setting in study.grid})
+        _list_items({setting.get("task") for study in studies.values() for setting in study.grid})
         for name, study in studies.items():
             _run(name, study)
     except CourseError as error:

@@ -7,12 +7,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import nbformat
-
 from course_utils import ROOT
 from course_utils.errors import CourseError
 from course_utils.tools.build import build
-from course_utils.tools.kernels import Execution, Failure, execute
+from course_utils.tools.kernels import Execution, Failure, execute, read_notebook
 
 LESSON = re.compile(r"(\d\d)_\w+")
 SECONDS, GIGABYTES = 90, 1.5  # the budget of one notebook, on two plain cores
@@ -54,9 +52,9 @@ def chosen(numbers: Sequence[str], there: dict[str, list[Path]]) -> list[Path]:
 def run_notebook(path: Path) -> Execution:
     """Execute the notebook as it lies there, in memory: the file is not changed, its outputs are ignored."""
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except ValueError as error:
-        return Execution(failure=Failure(0, 0, path.name, f"This is not a notebook: {error}".splitlines()[0]))
+        notebook = read_notebook(path)
+    except CourseError as error:
+        return Execution(failure=Failure(0, 0, "no cell yet", str(error)))
     return execute(notebook, path.parent)
 
 

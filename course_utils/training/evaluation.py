@@ -64,6 +64,11 @@ def evaluate(model: Model, split: Any, device: torch.device | str | None = None)
             f"The labels go from {int(y.min())} to {int(y.max())}, the model has {logits.shape[1]} outputs.\n"
             "Load it with num_classes=len(task.classes), and train it on the same task."
         )
+    if not logits.isfinite().all():
+        raise CourseError(
+            f"{model.name} answers with values that are not finite numbers, so there is nothing to score.\n"
+            "Did its training diverge? Load it again, and try a tenth of that rate."
+        )
     return score_from(logits, y, model.classes)
 
 

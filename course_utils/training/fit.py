@@ -126,5 +126,10 @@ def _check_fit(model: Model, task: Any) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise CourseError(f"The head does not take {model.width} features ({reason}).\n{advice}") from error
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise CourseError(
+            f"{model.name} has weights that are not finite numbers before the first step: it cannot learn.\n"
+            f"Did an earlier training diverge? {advice}"
+        )
     if outputs != count:
         raise CourseError(f"{model.name}'s head has {outputs} outputs, the task {count} classes.\n{advice}")

@@ -109,8 +109,7 @@ def fine_tuning(update_statistics: bool = False, share: float | None = None) -> 
 
 def partial_fine_tuning(stages: int = 1) -> Strategy:
     """The last `stages` stages and the head learn; the stages before them stay frozen and are run once."""
-    if stages < 1:
-        raise CourseError(f"partial_fine_tuning trains {stages} stages; for none use feature_extraction().")
+    check_number("stages", stages, least=1, whole=True)
     return _strategy("partial_fine_tuning", _from_stage(-stages, "partial_fine_tuning"))
 
 

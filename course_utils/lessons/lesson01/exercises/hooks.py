@@ -118,7 +118,8 @@ def _hook_cases() -> list[tuple]:
     from course_utils.models.loading import load_model
 
     model = load_model("photonet").eval()
-    batch, small = model.prepare(model.encode(load_task("faces").train.x[:2])), torch.linspace(-1, 1, 12).reshape(3, 4)
+    two = load_task("digits", per_class=1).train.x[:2]
+    batch, small = model.prepare(model.encode(two)), torch.linspace(-1, 1, 12).reshape(3, 4)
     chain, nested = _small_networks()
     real = [(model, name, batch) for name in ("stages.layer2.conv1", "stages.stem")]
     return [*real, (chain, "1", small), (chain, "0", small), (nested, "1.0", small), (nested, "1", small)]
