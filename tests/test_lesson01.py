@@ -292,7 +292,8 @@ def test_what_training_adds_is_said_in_points_with_its_interval():
     table = stages.gains(pd.concat([rows, untrained(rows)]))
     assert list(table.index) == list(stages.TASKS.values()) and list(table.columns) == ["stem", "layer1", "layer2"]
     assert re.fullmatch(r"[+\N{MINUS SIGN}]\d+\.\d ± \d+\.\d", table.loc["letters", "stem"])
-    assert table.loc["letters", "stem"].startswith("\N{MINUS SIGN}1") and table.loc["digits", "layer1"].startswith("+49")
+    assert table.loc["letters", "stem"].startswith("\N{MINUS SIGN}10.")
+    assert table.loc["digits", "layer1"].startswith("+49.")
 
 
 def test_the_lesson_says_what_is_stored():
@@ -398,7 +399,7 @@ def probes(tasks=("letters", "digits"), chosen="layer1"):
     """A trained network of three stages, ten seeds; the middle stage is best by far."""
     rng = np.random.default_rng(3)
     rows = [{"backbone": "photonet", "network": "pretrained", "task": task, "stage": stage, "positions": 1,
-             "seed": seed, "accuracy": level + rng.normal(0, 0.02), "chosen": chosen}
+             "seed": seed, "accuracy": level / (1 + (task == "tiles")) + rng.normal(0, 0.02), "chosen": chosen}
             for task in tasks for stage, level in (("stem", 0.3), ("layer1", 0.9), ("layer2", 0.7))
             for seed in range(10)]  # fmt: skip
     return pd.DataFrame(rows).assign(balanced_accuracy=lambda table: table["accuracy"])
@@ -507,7 +508,7 @@ def test_dreams_stand_beside_those_of_the_untrained_network():
 def test_a_star_is_filled_where_its_stage_clearly_leads_and_hollow_elsewhere():
     figure = drawn(the_stars)
     assert [ax.get_title(loc="left") for ax in figure.axes if ax.axison] == [
-        *(f"{task}: best at layer1" for task in stages.TASKS.values()), "letters: best at layer1", "digits: not clear"]
+        *(f"{task}: layer1" for task in stages.TASKS.values()), "letters: layer1", "digits: not clear"]
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     assert [star.get_markerfacecolor() != "#ffffff" for star in stars] == [True] * 5 + [False]
     assert {star.get_ydata()[0] for star in stars} == {1}, "where the tuning chose"

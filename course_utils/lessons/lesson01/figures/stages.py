@@ -29,8 +29,8 @@ def best_stages(*tables: pd.DataFrame, tasks: dict[str, str] = TASKS) -> Figure:
         tasks: task -> what it is called, from left to right; one that a table has not stays empty.
     """
     counts = [len(stages_of(table)) for table in tables]
-    figure = Drawing(figsize=(2.75 * len(tasks), 1.3 + 0.42 * sum(counts)), layout="constrained")
-    grid = figure.subplots(len(tables), len(tasks), sharex="col", height_ratios=counts, squeeze=False)
+    figure = Drawing(figsize=(2.75 * len(tasks), 0.6 + 0.7 * len(counts) + 0.42 * sum(counts)), layout="constrained")
+    grid = figure.subplots(len(tables), len(tasks), height_ratios=counts, squeeze=False)
     said = []
     for axes, table in zip(grid, tables, strict=True):
         network = BACKBONES[table["backbone"].iloc[0]] + (", places kept" if table["positions"].iloc[0] > 1 else "")
@@ -67,7 +67,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
     ax.set_xticks([0, 25, 50] if task in REACH else [0, 50, 100])
     ax.xaxis.set_major_formatter("{x:.0f} %")
     ax.grid(visible=False, axis="y")
-    ax.set_title(f"{title}: best at {best.stage}" if best.clear else f"{title}: not clear")
+    ax.set_title(f"{title}: {best.stage}" if best.clear else f"{title}: not clear")
     numbers = ", ".join(f"{stage} {value:.0f} %" for stage, value in zip(stages, mean, strict=True))
     lead = "clearly leads every other stage" if best.clear else "does not clearly lead every other stage"
     return f"{title}: {numbers}; {best.stage} {lead}; untrained {100 * twin.min():.0f} to {100 * twin.max():.0f} %."
@@ -76,13 +76,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
 def accuracy_of(runs: pd.DataFrame) -> Interval:
     """The mean of one arm's runs with its 95 % interval over new seeds and, where hits are stored, new test items."""
     measure = measure_of(runs["task"].iloc[0])
-    found = items.tested(runs)
-    weights = found.weights(measure) if found else None
-    over_items = 0.0 if weights is None else items.half_interval(found.right.mean(0), weights, found.groups)
+    found = items.tested(runs, measure)
+    over_items = items.half_interval(found.right.mean(0), found.weights, found.groups) if found else 0.0
     return mean_interval(runs[measure], over_items)
 
 
 def chance_of(task: str) -> float:
     """What always giving the same answer would score: the share of the largest class, or one of so many classes."""
-    shares = items.of(task)["label"].value_counts(normalize=True)
+    shares = items.listed(task)["label"].value_counts(normalize=True)
     return 1 / len(shares) if measure_of(task) == "balanced_accuracy" else shares.max()
