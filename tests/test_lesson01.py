@@ -478,7 +478,7 @@ def test_the_channels_that_vary_most_come_first_and_lift_the_fog_where_they_are_
     maps[4] = 20  # bright everywhere
     figure = figures.feature_maps(np.full((3, 8, 8), 255, np.uint8), maps, "layer2", count=4)
     assert "4 of the 6 maps of layer2, 4 x 4 each: channels 1, 3, 5, 0." in figure.words
-    first = figure.axes[2].images[0].get_array()  # after the photograph and the first map
+    _, first, *_ = (a for ax in figure.axes if (a := ax.images[0].get_array()).ndim == 3)  # after the photograph
     assert first[3, 5].min() > 0.8 and np.allclose(first[7, 0], first[0, 0]) and first[0, 0].max() < 0.6
 
 
@@ -512,7 +512,7 @@ def test_a_star_is_filled_where_its_stage_clearly_leads_and_hollow_elsewhere():
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     assert [star.get_markerfacecolor() != "#ffffff" for star in stars] == [True] * 5 + [False]
     assert {star.get_ydata()[0] for star in stars} == {1}, "where the tuning chose"
-    assert "PhotoNet, letters: stem 30 %, layer1 90 %, layer2 70 %" in figure.words
+    assert "PhotoNet, letters: stem 30 %, layer1 90 %, layer2 71 %" in figure.words
     assert "EfficientNet-Lite0, digits" in figure.words and "EfficientNet-Lite0, tiles" not in figure.words
 
 

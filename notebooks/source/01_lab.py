@@ -140,10 +140,10 @@ widgets.slider(lambda n: lesson01.figures.best_stages(*tables[n], tasks=tasks),
 # bars are shorter than the upper ones. With more examples all bars grow.
 # </details>
 #
-# For letters and digits the upper star stays at layer3, with 2 examples as with 40. With places kept and ten examples
-# it stands at layer2: an early stage knows where things are, which averages throw away, and layer4 has little of it
-# left. Textures look the same everywhere, so there is no *where* to keep, and so many more features only make it harder
-# to learn.
+# For letters and digits the upper star stays at layer3, with 2 examples as with 40. With places kept it moves up, to
+# layer2 at ten and at forty examples. An early stage knows where things are, which averages throw away; layer4 has
+# little of it left. Textures look the same everywhere, so there is no *where* to keep, and so many more features only
+# make it harder to learn.
 #
 # Is the early stage then better than a random one? What trained weights add, in points, with ten of each and places
 # kept:

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies: a dissection · 42 min
+# # 01 · Layer hierarchies: a dissection · 40 min
 #
 # What does each stage of a network know? People say: *"early layers are universal, late layers are specific to the
 # task."* If so, you could tell where to cut a network before you train anything. Here you open one, look into each
@@ -124,7 +124,7 @@ check("01-order", answer, solution=True)
 quiz("01-star")
 
 # %% [markdown]
-# ## Where is the best stage? · 5 min
+# ## Where is the best stage? · 4 min
 #
 # Here are the probes, with ten examples of each class. The **star** marks the stage that did best on training
 # pictures kept aside. That is **tuning**, and it never sees the test pictures: whoever chooses on those fools

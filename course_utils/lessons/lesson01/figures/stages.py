@@ -15,7 +15,7 @@ BACKBONES = {"photonet": "PhotoNet", "efficientnet_lite0": "EfficientNet-Lite0"}
 TRAINED = "#3f90da"
 REACH = {"tiles": 60}  # per cent that a panel shows; the others 125, with room for a star
 LEGEND = (
-    "right answers on test pictures (tiles: mean over the kinds), 95 % intervals · blue: trained, grey: untrained\n"
+    "right answers on test pictures{of_tiles}, 95 % intervals · blue: trained, grey: untrained\n"
     "★ the stage that tuning chose: filled where it clearly leads every other one, hollow where not · dots: chance"
 )
 
@@ -43,7 +43,7 @@ def best_stages(*tables: pd.DataFrame, tasks: dict[str, str] = TASKS) -> Figure:
             if ax is not axes[0]:
                 ax.set_yticklabels([])
         axes[0].set_ylabel(network.replace(", ", "\n"))
-    figure.supxlabel(LEGEND, fontsize=11)
+    figure.supxlabel(LEGEND.format(of_tiles=" (tiles: mean over the kinds)" if "tiles" in tasks else ""), fontsize=11)
     return say(figure, " ".join(said))
 
 
