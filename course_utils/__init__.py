@@ -39,6 +39,9 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "exercises": ("check", "quiz", "recall"),
     "features": ("extract", "probe"),
     "training.freezing": ("assert_frozen", "count_parameters", "freeze", "unfreeze"),
+    "training.lora": (
+        "add_lora", "load_adapter", "lora_parameters", "merge_lora", "save_adapter", "set_adapter", "unmerge_lora",
+    ),
     "models": ("PhotoNet", "load_model"),
     "plots.widgets": ("widgets",),
     "similarity": ("cka",),

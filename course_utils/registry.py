@@ -13,7 +13,7 @@ from typing import Any
 from course_utils import lessons
 from course_utils.errors import CourseError
 
-SHARED = "course_utils.evidence"  # the home of the studies that no single lesson owns
+SHARED = "course_utils.grids"  # the home of the studies that no single lesson owns
 
 
 def lesson_numbers() -> list[str]:

@@ -84,7 +84,7 @@ def index():
 @pytest.fixture
 def course(tmp_path):
     """A fresh clone of the launcher, with a few small packages to install in place of the course's own."""
-    course = tmp_path / "a course"  # people do have spaces in their paths
+    course = tmp_path / "a course für 学"  # people do have spaces and letters of their own in their paths
     (course / "course_utils" / "tools").mkdir(parents=True)
     for name in (*LAUNCHER, "errors.py", "tools/doctor.py"):
         shutil.copy(ROOT / "course_utils" / name, course / "course_utils" / name)

@@ -10,7 +10,7 @@ from course_utils.evidence.experiments import (
     grid_of,
 )
 from course_utils.evidence.results import pack
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 
 
 def toy(seed: int, strategy: str, lr: float) -> dict:

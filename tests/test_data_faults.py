@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from course_utils.data import Task, archives, decoding, downloads, external, images, load_task, task_from_folder
+from course_utils.data import Task, archives, cache, decoding, downloads, external, images, load_task, task_from_folder
 from course_utils.data.archives import Archive
 from course_utils.errors import BadData, CourseError, DataUnavailable
 
@@ -89,6 +89,13 @@ def test_somebody_elses_folder_is_no_spare_cache(no_home, tmp_path, monkeypatch,
         downloads.cache_dir()
 
 
+@pytest.mark.parametrize("name", ["COURSE_CACHE_DIR", "COURSE_DATA_DIR"])
+def test_a_folder_of_nobody_is_said(monkeypatch, name):
+    monkeypatch.setenv(name, "~nobody-has-this-name/course")
+    with pytest.raises(DataUnavailable, match=f"{name} is '~nobody-has-this-name/course'"):
+        load_task("ants_bees", per_class=2)
+
+
 # --- known data sets that are not whole ---
 
 
@@ -118,6 +125,8 @@ def test_flowers_are_found_where_the_message_says(tmp_path, monkeypatch):
 
 PATHS = {
     "None": (None, "is no path, but a NoneType"),
+    "nothing": ("", "'' is no path"),
+    "an array": (np.arange(9000), "is no path, but a ndarray"),
     "a number": (7, "is no path, but a int"),
     "bytes": (b"photos", "is no path, but a bytes"),
     "no such user": ("~nobody-has-this-name/photos", "cannot be a path"),
@@ -308,6 +317,18 @@ def test_a_full_disk_is_an_error_before_anything_is_read(photos, monkeypatch, tm
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(DataUnavailable, match="disk is full"):
         load(photos)
+    assert not list((tmp_path / "cache").rglob("making-*"))
+
+
+@pytest.mark.parametrize(("number", "words"), [(28, "The disk is full: textures"), (13, "[Errno 13] no: textures")])
+def test_what_cannot_be_stored_is_an_error_that_names_another_place(tmp_path, monkeypatch, number, words):
+    def refuse(*_, **__):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(np, "save", refuse)
+    with pytest.raises(DataUnavailable, match="COURSE_CACHE_DIR") as caught:
+        cache.cached("textures", "any key", lambda _: {"x": np.ones(3)})
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) <= 3
     assert not list((tmp_path / "cache").rglob("making-*"))
 
 

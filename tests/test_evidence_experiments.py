@@ -155,7 +155,7 @@ from course_utils.tools import recompute
 from course_utils.evidence import results
 from course_utils.evidence.experiments import Study, grid_of
 from course_utils import registry
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 
 def slow(seed, lr):
     time.sleep(0.04)

@@ -20,7 +20,7 @@ from course_utils.evidence.experiments import (
     run_study,
 )
 from course_utils.evidence.results import pack
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 from course_utils.tools import recompute
 
 pytestmark = pytest.mark.usefixtures("at_once")

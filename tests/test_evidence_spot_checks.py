@@ -13,7 +13,7 @@ from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.experiments import HITS, Study, run_study
 from course_utils.evidence.results import pack
 from course_utils.evidence.spot_checks import SpotCheck, spot_check
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 
 pytestmark = pytest.mark.usefixtures("at_once")
 

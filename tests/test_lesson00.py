@@ -5,7 +5,6 @@ import base64
 import re
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
@@ -22,22 +21,20 @@ from figures import (
     some_runs,
     words,
 )
-
 from PIL import Image
 
 from course_utils import evaluate, fit, load_model, load_task, registry
 from course_utils.errors import BadData, CourseError
-from course_utils.evidence.claims import claim, mean_interval, paired_difference
+from course_utils.evidence.claims import claim, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
-from course_utils.evidence.studies import TRYING
+from course_utils.grids.studies import TRYING
 from course_utils.lessons import lesson00
 from course_utils.lessons.lesson00 import figures
 from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.lessons.lesson00.figures.race import Race
 from course_utils.lessons.lesson00.photographs import photographs
-from course_utils.lessons.lesson00.race import Race
 from course_utils.lessons.lesson00.recipe import OPEN, SITUATIONS, recipe_card
-from course_utils.plots import style
 from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent

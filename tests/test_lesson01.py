@@ -22,8 +22,8 @@ from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.errors import CourseError
 from course_utils.evidence import results
 from course_utils.evidence.claims import mean_interval
-from course_utils.evidence.frozen import PENALTIES
-from course_utils.evidence.transfer_grid import STAGES
+from course_utils.grids.frozen import PENALTIES
+from course_utils.grids.transfer_grid import STAGES
 from course_utils.lessons.lesson01 import figures, stages, yosinski
 from course_utils.lessons.lesson01.dissection import (
     Field,

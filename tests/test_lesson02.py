@@ -29,16 +29,14 @@ from course_utils.data.letters import FAMILIES, settings_of
 from course_utils.data.tasks import Split, Task, load_task
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.evidence.claims import mean_interval
-from course_utils.evidence.experiments import TUNING_SEEDS, load_results
+from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack, unpack
-from course_utils.evidence.transfer_grid import LARGEST
 from course_utils.lessons.lesson02 import epoch_selection, figures, leakage
 from course_utils.lessons.lesson02.epoch_selection import DRAWS, EPOCHS, OTHERS, PHOTOGRAPHS, SAME
 from course_utils.lessons.lesson02.exercises.copies import copies, planted
 from course_utils.lessons.lesson02.exercises.core import _tried, freeze
 from course_utils.lessons.lesson02.figures import embeddings, epochs, leaked_and_clean
 from course_utils.lessons.lesson02.figures.calibration import BINS, _bins, reliability
-from course_utils.lessons.lesson02.linear_heads import PENALTIES, SOURCES, _pixels, heads, tuned_head
 from course_utils.lessons.lesson02.rotated_letters import turned_letters
 from course_utils.pretraining import recipe, tiny_imagenet
 from course_utils.tools.run import ROOT
@@ -168,37 +166,6 @@ def test_splits_and_folds_count_how_often_a_stage_is_the_best():
 def test_equal_estimates_stand_beside_each_other():
     shifts = epochs._swarm(np.array([0.9, 0.8, 0.9, 0.9]))
     assert sorted(shifts[[0, 2, 3]]) == [-1, 0, 1] and shifts[1] == 0
-
-
-# --- heads fitted to the end ---
-
-
-def test_raw_pixels_are_averaged_to_sixteen_a_side():
-    x = np.zeros((2, 3, 48, 48), np.uint8)
-    x[0, 1, :3, :6] = 90  # two of the 16 x 16 places, in the second channel
-    flat = _pixels(x)
-    assert flat.shape == (2, 3 * 16 * 16) and flat[0].nonzero()[0].tolist() == [256, 257] and flat[0].max() == 90
-
-
-@pytest.mark.parametrize("features", SOURCES)
-def test_stage_and_penalty_are_the_best_of_the_tuning_runs(features):
-    runs = load_results("heads_tuning")
-    assert set(runs["seed"]) == set(TUNING_SEEDS)
-    for task, largest in LARGEST.items():
-        for per_class, sizes in ((2, [2]), (10, [10, 40]), (40, [10, 40]), (largest, [10, 40])):
-            stage, penalty = tuned_head(task, features, per_class)
-            ours = runs[(runs["task"] == task) & (runs["features"] == features) & runs["per_class"].isin(sizes)]
-            means = ours.groupby(["stage", "penalty"])["accuracy"].mean()
-            assert stage in SOURCES[features] and penalty in PENALTIES
-            assert means[stage, penalty] == means.max()
-
-
-def test_a_stored_row_comes_again(monkeypatch):
-    monkeypatch.setenv("COURSE_PRECISION", "fp32")  # as all stored runs
-    arm = "task == 'digits' and features == 'pretrained' and per_class == 2"
-    stored = load_results("heads").query(arm).query("seed == 0")
-    again = heads(0, "digits", "pretrained", 2)
-    assert again["accuracy"] == pytest.approx(stored["accuracy"].item(), abs=0.02)  # another chip may round otherwise
 
 
 # --- the leak ---
@@ -536,11 +503,6 @@ def the_leak():
     ]))  # fmt: skip
 
 
-def the_predictions():
-    sure = np.array([[0.9, 0.1], [0.35, 0.65], [0.2, 0.8]])
-    return figures.predictions(pictures(3), np.array([0, 0, 1]), sure, ["ant", "bee"], columns=3)
-
-
 def by_task(table):
     """The same rows for two tasks, the second of them harder, without the largest size."""
     harder = table[table.per_class < 40].assign(task="letters", accuracy=table.accuracy - 0.3)
@@ -564,7 +526,6 @@ FIGURES = {
     "reliability": the_reliability,
     "leaked_and_clean": the_leak,
     "neighbours": the_neighbours,
-    "predictions": the_predictions,
     "accuracy_by_task": the_tasks,
     "differences_by_task": the_differences,
 }
@@ -580,19 +541,6 @@ def test_the_class_names_of_every_task_that_ships_have_room():
         near = pictures(5), [label, *widest_names(4)], 0.5
         figure = drawn(partial(figures.neighbours, pictures(1)[0], label, {"raw pixels": near, "features": near}, 0.1))
         assert label[:7] in words(figure) and label in figure.words
-
-
-def test_the_class_names_of_every_task_have_room_above_predictions():
-    names, sure = widest_names(3), np.eye(3)[[0, 0, 1, 1, 2, 2]]
-    figure = drawn(partial(figures.predictions, pictures(6), np.arange(6) % 3, sure, names))
-    assert all(name[:7] in words(figure) and name in figure.words for name in names[:2])
-
-
-def test_predictions_say_what_is_wrong_by_a_sign_as_well():
-    figure = drawn(the_predictions)
-    said = words(figure)
-    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
-    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
 
 
 def test_a_panel_a_task_with_its_own_controls_and_differences():

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from course_utils import plots
 from course_utils.errors import CourseError
-from course_utils.evidence.transfer_grid import CONTROLS, METHODS
+from course_utils.grids.transfer_grid import ARMS
 from course_utils.plots import style
 from course_utils.plots.contrast import contrast, readable
 
@@ -57,7 +57,7 @@ def test_every_arm_can_be_read_on_paper_and_on_the_grey_band(strategy, paper):
 
 
 def test_the_arms_of_the_shared_grid_have_looks_of_their_own():
-    assert {strategy for strategy, *_ in CONTROLS + METHODS} <= set(style.LOOKS)
+    assert {strategy for strategy, _ in ARMS} <= set(style.LOOKS)
     arms = [style.look(strategy) for strategy in style.LOOKS]
     assert len({arm.line for arm in arms}) == len({arm.marker for arm in arms}) == len(arms)
     assert style.look("my_own_way").name == "my own way"

@@ -21,12 +21,12 @@ ORDER = [
     {"features", "similarity", "transferability"},
     {"evidence"},
     {"exercises", "plots"},
-    {"pretraining"},
+    {"pretraining", "grids"},
     {"lessons"},
     {"tools"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
-BACK_ROOMS = {"lessons", "pretraining", "tools"}  # not of the shared core
+BACK_ROOMS = {"grids", "lessons", "pretraining", "tools"}  # not of the shared core
 MODULES, LINES, FUNCTION = 50, 7500, 40
 
 

@@ -5,7 +5,7 @@ from studies import GRID, toy
 
 from course_utils import registry
 from course_utils.evidence.experiments import missing_runs, run_grid, run_study
-from course_utils.evidence.studies import STUDIES
+from course_utils.grids.studies import STUDIES
 from course_utils.tools import recompute
 
 pytestmark = pytest.mark.usefixtures("at_once")

@@ -19,7 +19,7 @@ WRONG = {
     "epochs": ["1", math.nan, math.inf, 0],
     "batch_size": ["8", None, math.nan, math.inf, 0, 1.5],
     "validation": ["0.2", math.nan, 0, 1, -0.1],
-    "seed": ["0", None, -1, 0.5, math.nan],
+    "seed": ["0", None, -1, 0.5, math.nan, 2**70],
     "device": ["gpu9", "cuda:99", 3.5, "nothing here"],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
@@ -42,7 +42,12 @@ def test_a_head_has_a_whole_number_of_classes(value):
     assert f"num_classes={value!r}" in said(lambda: load_model("photonet", num_classes=value))
 
 
-@pytest.mark.parametrize("value", ["0", -1, None, 0.5])
+@pytest.mark.parametrize("value", ["no", "", 2, None])
+def test_a_model_is_pretrained_or_not(value):
+    assert f"pretrained={value!r}" in said(lambda: load_model("photonet", 10, pretrained=value))
+
+
+@pytest.mark.parametrize("value", ["0", -1, None, 0.5, 2**70])
 def test_a_model_is_drawn_by_a_whole_number(value):
     assert f"seed={value!r}" in said(lambda: load_model("photonet", 10, seed=value))
 
@@ -159,6 +164,32 @@ def test_features_that_are_not_numbers_are_refused():
     features = np.ones((4, 3))
     features[1, 2] = np.nan
     assert "tenth of that rate" in said(lambda: probe(features, [0, 0, 1, 1]))
+
+
+GROUPS = {
+    "a rate below zero": ({"lr": -1.0}, "lr=-1.0"),
+    "a rate that is no number": ({"lr": math.nan}, "lr=nan"),
+    "a rate that is a text": ({"lr": "1e-3"}, "lr='1e-3'"),
+    "a share that is a text": ({"lr_scale": "half"}, "lr_scale='half'"),
+    "a decay below zero": ({"weight_decay": -0.1}, "weight_decay=-0.1"),
+    "no parameters": ({"params": []}, "Nothing would train"),
+}
+
+
+@pytest.mark.parametrize("what", GROUPS)
+def test_groups_of_a_strategy_of_ones_own_are_looked_at(what):
+    more, words = GROUPS[what]
+
+    def strategy(model):
+        return [{"params": model.parameters(), **more}]
+
+    assert words in said(lambda: fit(small_net(), digits_task(20), strategy, steps=1, progress=False))
+
+
+def test_a_group_without_parameters_is_said():
+    assert "Nothing would train" in said(
+        lambda: fit(small_net(), digits_task(20), lambda model: [{"parameters": model.head}], steps=1, progress=False)
+    )
 
 
 def test_parameters_of_another_model_are_refused():

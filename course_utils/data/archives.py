@@ -91,8 +91,9 @@ def _shown(name: str) -> str:
 
 def existing(path: str | Path, what: str) -> Path:
     """`path` with `~` expanded, or `BadData` that names the nearest existing name beside it."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise BadData(f"{path!r} is no path, but a {type(path).__name__}.\nExpected {what}: give its path as a text.")
+    if not isinstance(path, (str, os.PathLike)) or path == "":
+        shown = " ".join(repr(path).split())[:60]
+        raise BadData(f"{shown} is no path, but a {type(path).__name__}.\nExpected {what}: give its path as a text.")
     path = Path(path)
     try:
         if "\0" in str(path):

@@ -45,10 +45,9 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
         _prune(spare=entry)  # perhaps what it removes is the room that is needed
         _keep(entry, make)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
+        what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
         raise DataUnavailable(
-            f"The disk is full: {name} could not be prepared in {entry.parent}.\n"
+            f"{what}: {name} could not be prepared in {entry.parent}.\n"
             "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
         ) from error
     except MemoryError as error:  # which says nothing of the data: nothing is kept, and it may be tried again

@@ -32,8 +32,7 @@ def cache_dir() -> Path:
     A relative name counts from the repository root. Where the folder cannot be written (a read-only home),
     one among the system's temporary files takes its place.
     """
-    named = os.environ.get("COURSE_CACHE_DIR")
-    path = ROOT / Path(named).expanduser() if named else user_cache_path("transfer-learning-course", False)
+    path = _named("COURSE_CACHE_DIR") or user_cache_path("transfer-learning-course", False)
     spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
     for folder in (path, spare):
         try:
@@ -48,6 +47,17 @@ def cache_dir() -> Path:
     )
 
 
+def _named(variable: str) -> Path | None:
+    """The path that a variable names, from the repository root if it is relative; None where it names none."""
+    named = os.environ.get(variable)
+    try:
+        return ROOT / Path(named).expanduser() if named else None
+    except RuntimeError as error:
+        raise DataUnavailable(
+            f"{variable} is {named!r}, and there is no such user on this machine.\nName a folder by its whole path."
+        ) from error
+
+
 def _is_private(folder: Path) -> bool:
     """Whether a folder among everybody's temporary files is ours alone to write in, and no link to elsewhere."""
     status = folder.lstat()
@@ -57,8 +67,7 @@ def _is_private(folder: Path) -> bool:
 
 def data_dir() -> Path | None:
     """The folder that `COURSE_DATA_DIR` names (a relative one counts from the repository root), or None."""
-    named = os.environ.get("COURSE_DATA_DIR")
-    path = ROOT / Path(named).expanduser() if named else None
+    path = _named("COURSE_DATA_DIR")
     return path if path and path.is_dir() else None
 
 

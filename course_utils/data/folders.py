@@ -54,6 +54,7 @@ def task_from_folder(path: str | Path, per_class: int | None = None, seed: int =
     are fewer than two classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
     """
     check_size(image_size)
+    image_size = image_size or 64
     archive = Archive(existing(path, "a folder with a folder of pictures for each class"))
     layout = _lay_out(archive)
 

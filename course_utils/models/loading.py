@@ -44,7 +44,9 @@ def load_model(
     """
     if num_classes is not None:
         check_number("num_classes", num_classes, least=2, whole=True)
-    check_number("seed", seed, least=0, whole=True)
+    check_number("seed", seed, least=0, whole=True, below=2**63)
+    if pretrained not in (True, False):  # any text would count as True
+        raise CourseError(f"pretrained={pretrained!r} is not possible.\nGive True or False.")
     if image_size is not None:
         check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True)
         if name not in PHOTONETS and image_size % 32:

@@ -3,6 +3,5 @@
 from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    "images": ("picture_grid",),
-    "training_curves": ("learning_curves",),
+    "images": ("picture_grid", "predictions"),
 })  # fmt: skip

@@ -1,21 +1,27 @@
-"""Pictures in figures: one as it is, and many in a grid."""
+"""Pictures in figures: one as it is, many in a grid, and with what a model calls them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.plots.style import Drawing, ground, say, styled
+from course_utils.errors import CourseError
+from course_utils.plots.style import Drawing, colour_of, ground, say, styled
+
+RIGHT, WRONG = ("✓", "#3f90da"), ("✗", "#bd1f01")  # a sign as well as a colour
 
 
 @styled
-def picture_grid(x: np.ndarray, titles: list[str], columns: int = 6) -> Figure:
+def picture_grid(x: np.ndarray, titles: list[str], columns: int = 6, colours: list[str] | None = None) -> Figure:
     """Pictures (uint8 N x 3 x H x W) in rows of `columns`, each under its title."""
-    figure = grid(x, titles, columns, [ground().ink] * len(titles))
+    figure = _grid(x, titles, columns, colours or [ground().ink] * len(titles))
     return say(figure, f"{len(x)} pictures, titled {', '.join(' '.join(title.split()) for title in titles)}.")
 
 
-def grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> Drawing:
-    """Pictures in rows of `columns`, each under its title in its colour; a figure still without words."""
+def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> Drawing:
+    if not len(x) == len(titles) > 0:
+        raise CourseError(f"There are {len(x)} pictures and {len(titles)} titles.\nExpected some, and one title each.")
     rows = -(-len(x) // columns)
     lines = max(title.count("\n") for title in titles)
     figure = Drawing(figsize=(1.55 * columns, (1.85 + 0.2 * lines) * rows), layout="constrained")
@@ -31,3 +37,39 @@ def grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> 
 def show_picture(ax: Axes, picture: np.ndarray) -> None:
     """A picture, uint8 3 x H x W, its pixels as they are."""
     ax.imshow(picture.transpose(1, 2, 0), interpolation="nearest")
+
+
+@styled
+def predictions(
+    x: np.ndarray, y: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], columns: int = 6
+) -> Figure:
+    """Pictures with what a model calls them, how sure it is, and whether that is right; if not, what it is.
+
+    Args:
+        x: pictures, uint8 N x 3 x H x W.
+        y: N labels.
+        probabilities: N x C, as in `evaluate(model, split).probabilities`.
+        classes: C names.
+    """
+    if not len(x) == len(y) == len(probabilities) or probabilities.shape[1] != len(classes):
+        raise CourseError(
+            f"There are {len(x)} pictures, {len(y)} labels, probabilities of shape {probabilities.shape} and "
+            f"{len(classes)} classes.\nExpected them of the same pictures and classes, as evaluate gives them."
+        )
+    guesses, sure = probabilities.argmax(1), probabilities.max(1)
+    right, titles, colours, mistakes = guesses == y, [], [], []
+    for guess, label, share in zip(guesses, y, sure, strict=True):
+        called, name = (cut_name(classes[k], 10) for k in (guess, label))
+        sign, colour = RIGHT if guess == label else WRONG
+        titles.append(f"{sign} {called} {share:.2f}\n" + ("" if guess == label else f"is {name}"))
+        colours.append(colour_of(colour))
+        if guess != label:
+            mistakes.append(f"{classes[label]} called {classes[guess]} ({share:.2f})")
+    figure = _grid(x, titles, columns, colours)
+    wrong = f" Wrong: {', '.join(mistakes)}." if mistakes else ""
+    return say(figure, f"{len(x)} pictures with predictions, {right.sum()} of them right.{wrong}")
+
+
+def cut_name(name: str, letters: int) -> str:
+    """A class name of at most so many letters."""
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"

@@ -99,7 +99,7 @@ def _check_settings(
         )
     check_number("lr", lr, above=0)
     check_number("batch_size", batch_size, least=1, whole=True)
-    check_number("seed", seed, least=0, whole=True)
+    check_number("seed", seed, least=0, whole=True, below=2**63)
     if steps is not None:
         check_number("steps", steps, least=1, whole=True)
     if epochs is not None:

@@ -200,9 +200,12 @@ def parameter_groups(model: Model, setup: Setup, lr: float, weight_decay: float)
         given = [{"params": given}]
     groups, own = [], {id(p) for p in model.parameters()}
     for group in given:
+        check_number("lr_scale", group.get("lr_scale", 1.0), least=0)
         rate = group.get("lr", lr * group.get("lr_scale", 1.0))
         decay = group.get("weight_decay", weight_decay)
-        params = group["params"]
+        check_number("lr", rate, least=0)
+        check_number("weight_decay", decay, least=0)
+        params = group.get("params", ())
         params = [params] if isinstance(params, torch.Tensor) else list(params)
         if any(id(p) not in own for p in params):
             raise CourseError(

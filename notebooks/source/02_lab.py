@@ -1224,7 +1224,7 @@ from course_utils.lessons import lesson02
 
 chances = head.predict_proba(theirs)
 surest = chances[range(len(their_y)), their_y].argsort()[:6]
-lesson02.figures.predictions(their_x[surest], their_y[surest], chances[surest], classes)
+plots.predictions(their_x[surest], their_y[surest], chances[surest], classes)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>

@@ -3,6 +3,5 @@
 from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    "figures": ("figures",), "fewer": ("times_fewer",), "photographs": ("photographs",), "race": ("Race",),
-    "recipe": ("recipe_card",),
+    "figures": ("figures",), "fewer": ("times_fewer",), "photographs": ("photographs",), "recipe": ("recipe_card",),
 })  # fmt: skip

@@ -3,8 +3,8 @@
 from course_utils.data.tasks import load_task
 from course_utils.evidence.experiments import HITS, Study, grid_of
 from course_utils.evidence.results import pack
-from course_utils.evidence.studies import TRANSFER_MEASURES, as_it_comes
-from course_utils.evidence.transfer_grid import transfer
+from course_utils.grids.studies import TRANSFER_MEASURES, as_it_comes
+from course_utils.grids.transfer_grid import transfer
 
 SIZES = (2, 5, 10, 20, 40, 80, 120)  # photographs of each class
 ARMS = (("from_scratch", 100), ("from_scratch", 400), ("untrained_frozen", 100), ("feature_extraction", 100))

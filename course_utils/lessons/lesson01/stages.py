@@ -8,7 +8,7 @@ from scipy import stats
 
 from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.evidence.experiments import load_results
-from course_utils.evidence.frozen import LITE0_STAGES, PENALTIES
+from course_utils.grids.frozen import LITE0_STAGES, PENALTIES
 
 TASKS = {"letters": "letters", "digits": "digits", "tiles": "tiles", "ants_bees": "ants and bees"}
 

@@ -8,7 +8,7 @@ import pandas as pd
 from course_utils.data.tasks import load_task
 from course_utils.errors import CourseError
 from course_utils.evidence.results import pack, unpack
-from course_utils.evidence.transfer_grid import PIXELS, tuned_knobs
+from course_utils.grids.transfer_grid import PIXELS, tuned_knobs
 from course_utils.models.loading import load_model
 from course_utils.training.evaluation import evaluate
 from course_utils.training.fit import fit

@@ -9,5 +9,4 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     "epochs": ("chosen_epochs", "splits_and_folds"),
     "leakage": ("leaked_and_clean",),
     "nearest": ("neighbours",),
-    "predicted": ("predictions",),
 })  # fmt: skip

@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.lessons.lesson02.figures.predicted import RIGHT, WRONG, cut_name
-from course_utils.plots.images import show_picture
+from course_utils.plots.images import RIGHT, WRONG, cut_name, show_picture
 from course_utils.plots.style import Drawing, colour_of, say, styled
 
 

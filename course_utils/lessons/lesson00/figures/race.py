@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_utils.data.tasks import Task
-from course_utils.lessons.lesson00.figures import seeds_as_dots
+from course_utils.lessons.lesson00.figures.dots import seeds_as_dots
 from course_utils.models.backbones import Model
 from course_utils.plots.comparisons import name_ends
 from course_utils.plots.style import Drawing, ground, look, say, styled

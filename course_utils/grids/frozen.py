@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from course_utils.data.tasks import Task, pool_task
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
-from course_utils.evidence.transfer_grid import LITE0, LITE0_PIXELS, STAGES, TUNED_AT, drawn, overlap, whole
 from course_utils.features import extract, probe
+from course_utils.grids.transfer_grid import LITE0, LITE0_PIXELS, STAGES, TUNED_AT, drawn, overlap, whole
 from course_utils.models.backbones import Model
 from course_utils.models.loading import load_model
 from course_utils.threads import share_for_numpy

@@ -1,4 +1,4 @@
-"""The figures of lesson 00: a photograph named, accuracy against examples with its arrow, and a dot per seed."""
+"""Accuracy against examples, with the arrow that says how many times fewer."""
 
 import numpy as np
 import pandas as pd
@@ -8,32 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import PercentFormatter
 
-from course_utils.evidence.claims import mean_interval
 from course_utils.lessons.lesson00.fewer import Fewer
-from course_utils.models.backbones import Model
 from course_utils.plots.comparisons import draw_curve, means_by_size, name_ends
-from course_utils.plots.images import cut_name, show_picture
-from course_utils.plots.style import Drawing, axes_of, ground, look, say, styled
-from course_utils.training.evaluation import inference
-
-
-@styled
-def named(model: Model, picture: np.ndarray) -> Figure:
-    """A photograph (uint8 3 x H x W), and the three things that the network finds likeliest, as bars."""
-    with inference(model):
-        likely = model(model.prepare(model.encode(picture[None]))).softmax(1)[0]
-    shares, places = likely.topk(3)
-    names = [cut_name(model.classes[place], 24) for place in places.tolist()]
-    figure = Drawing(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    show_picture(left, picture)
-    left.axis("off")
-    right.barh(names[::-1], 100 * shares.numpy()[::-1], color=look("feature_extraction").line, height=0.55)
-    right.set(xlim=(0, 100), xlabel="how sure the network is (%)")
-    right.set_title(f"The network says: {names[0]}")
-    right.grid(visible=False, axis="y")
-    told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in zip(names, shares.tolist(), strict=True))
-    return say(figure, f"A photograph, and what the network calls it: {told}.")
+from course_utils.plots.style import axes_of, ground, look, say, styled
 
 
 @styled
@@ -146,38 +123,3 @@ def _words_of_curves(curves: dict[str, pd.DataFrame], labels: dict[str, str]) ->
         above = f"all {len(gaps)}" if (gaps > 0).all() else f"{(gaps > 0).sum()} of {len(gaps)}"
         text += f" {labels[first]} lies above {labels[other]} at {above} sizes."
     return text
-
-
-@styled
-def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -> Figure:
-    """Difference a - b in points, a dot per seed, and the mean with its interval.
-
-    Args:
-        table: one row a run, with columns strategy, seed, accuracy.
-    """
-    accuracy = 100 * table.pivot(index="seed", columns="strategy", values="accuracy")
-    gap = (accuracy[a] - accuracy[b]).dropna().sort_index()
-    ax, (first, second) = axes_of(ax, (9, 3.8)), (look(a), look(b))
-    heights = dict(zip(gap.index, np.linspace(0.1, 0.75, len(gap)), strict=True))
-    ax.plot([0, 0], [-0.2, 1], color=ground().ink, lw=1)
-    for seed, g in gap.items():
-        arm = first if g > 0 else second
-        marker, colour = (arm.marker, arm.line) if g else ("d", ground().grey)
-        ax.plot(g, heights[seed], ls="", marker=marker, ms=8, color=colour)
-    for arm, wins, side in ((first, (gap > 0).sum(), "right"), (second, (gap < 0).sum(), "left")):
-        ax.text(0.5 + (0.03 if side == "right" else -0.03), 0.97, f"{arm.sign} {arm.name}\nwins {wins}",
-                transform=ax.transAxes, color=arm.letters, weight="bold", fontsize=11, va="top",
-                ha="left" if side == "right" else "right")  # fmt: skip
-    mean, low, high, n = mean_interval(gap)
-    reach = [[mean - low], [high - mean]]
-    ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=8, lw=3, capsize=6)
-    text = f"mean of {n} seeds: {mean:+.1f} points  [{low:+.1f}, {high:+.1f}]".replace("-", "\N{MINUS SIGN}")
-    ax.annotate(text, (mean, -0.1), (0, -14), textcoords="offset points", ha="center", va="top")
-    span = 1.35 * gap.abs().max()
-    ax.set(xlim=(-span, span), ylim=(-0.45, 1.05), yticks=[])
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"points by which {first.name} leads {second.name}", fontsize=11)
-    return say(ax.figure, (
-        f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
-        f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. The mean of {n} seeds is {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})."
-    ))  # fmt: skip

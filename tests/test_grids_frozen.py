@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from course_utils.data.tasks import load_task
-from course_utils.evidence import frozen
-from course_utils.evidence.frozen import CELL, LITE0_STAGES, PENALTIES, heads, stages, stages_tuning, tuned_penalty
-from course_utils.evidence.studies import STUDIES
-from course_utils.evidence.transfer_grid import STAGES
+from course_utils.grids import frozen
+from course_utils.grids.frozen import CELL, LITE0_STAGES, PENALTIES, heads, stages, stages_tuning, tuned_penalty
+from course_utils.grids.studies import STUDIES
+from course_utils.grids.transfer_grid import STAGES
 
 NAMES = list(PENALTIES)
 

@@ -1,9 +1,9 @@
 """The experiments that no single lesson owns: the rates of `fit`, the grid `transfer`, and frozen networks."""
 
 from course_utils.data.tasks import Task, load_task, pool_task
-from course_utils.evidence import frozen
-from course_utils.evidence import transfer_grid as grid
 from course_utils.evidence.experiments import TUNING_SEEDS, Study, grid_of
+from course_utils.grids import frozen
+from course_utils.grids import transfer_grid as grid
 from course_utils.models.loading import load_model
 from course_utils.training.evaluation import Score, evaluate
 from course_utils.training.fit import fit
