@@ -10,7 +10,7 @@
 # - say what "so many times fewer photographs" means, and compared with what;
 # - read an interval, and tell when nobody knows yet.
 #
-# You need a little Python and PyTorch. No GPU, no internet. Run the cells from top to bottom.
+# You need a little Python and PyTorch, no GPU and no internet.
 #
 # <details><summary>For teachers</summary>
 #
@@ -74,7 +74,8 @@ phone = load_model("efficientnet_lite0", image_size=128)
 head = probe(extract(phone, task.train.x), task.train.y)
 some = slice(0, None, max(1, len(task.test) // 12))
 asked = head.predict_proba(extract(phone, task.test.x))
-plots.predictions(task.test.x[some][:12], task.test.y[some][:12], asked[some][:12], task.classes)
+shown, labels = task.test.x[some], task.test.y[some]
+plots.predictions(shown[:12], labels[:12], asked[some][:12], task.classes)
 
 # %% [markdown]
 # <details><summary>The pictures in words</summary>
@@ -109,7 +110,8 @@ quiz("00-fewer")
 runs = load_results("lesson00").query("not (strategy == 'from_scratch' and steps == 100)")
 fewer = {control: lesson00.times_fewer(runs, "feature_extraction", control)
          for control in ("from_scratch", "untrained_frozen")}
-fewer
+for control, found in fewer.items():
+    print(f"{control:16} {found}")
 
 # %% tags=["readme"]
 labels = {"feature_extraction": "transfer", "from_scratch": "from scratch",
@@ -144,8 +146,8 @@ claim("With ten photographs per class, transfer leads training from scratch "
       "with four times the updates by {effect}.", ten)
 
 # %% [markdown]
-# The interval counts other seeds and other test photographs. It lies above zero, so the claim holds. To check a stored
-# number, one of its runs is done again, here and now:
+# The interval counts other seeds and other test photographs. It lies above zero, so the claim holds. Here one of its runs
+# is done again:
 
 # %%
 spot_check("lesson00")
@@ -168,7 +170,8 @@ spot_check("lesson00")
 
 # %%
 small = pictures(48)
-race = lesson00.figures.Race(small, load_results("lesson00_race") if TASK == "ants_bees" else None)
+stored = load_results("lesson00_race") if TASK == "ants_bees" else None
+race = lesson00.figures.Race(small, stored)
 for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
     pretrained = strategy != "from_scratch"
     model = load_model("photonet", len(small.classes), pretrained=pretrained, seed=0)
@@ -225,8 +228,8 @@ check("00-interval", who_is_better, solution=True)
 everything = load_task("ants_bees", image_size=128, fallback="textures")
 head = probe(extract(phone, everything.train.x), everything.train.y, C=0.01)
 ours = runs.query("strategy == 'feature_extraction' and per_class == 120").accuracy.mean()
-{"EfficientNet-Lite0": head.score(extract(phone, everything.test.x), everything.test.y),
- "PhotoNet, at 48 pixels": ours}
+theirs = head.score(extract(phone, everything.test.x), everything.test.y)
+print(f"EfficientNet-Lite0: {theirs:.0%}    PhotoNet, at 48 pixels: {ours:.0%}")
 
 # %% [markdown]
 # The higher number is no better estimate of what transfer does. Ants and bees are two of ImageNet's thousand kinds, and
@@ -252,7 +255,7 @@ print(f"{len(mine.train)} pictures. Of new ones of this kind, "
       f"expect {100 * low:.0f} to {100 * high:.0f} % to be right.")
 
 # %% [markdown]
-# That range is for pictures taken like these. New cameras, places or seasons can do worse.
+# That holds for pictures taken like these. New cameras, places or seasons can do worse.
 #
 # ## What should I do? · 1 min
 #
@@ -280,8 +283,8 @@ quiz("00-fair")
 # **You have a few pictures of each class? Freeze a pretrained backbone and train a new head before you try anything
 # else.**
 #
-# > *"10 to 100 times fewer labels"* · the "10" **holds** on PhotoNet for ants and bees: 12 times or more by the 95 %
-# > interval. The upper end we cannot tell.
+# > *"10 to 100 times fewer labels"* · the "10" **holds** on PhotoNet for ants and bees: the 95 % interval begins at 12.
+# > The upper end we cannot tell.
 #
 # **Where next.** Lesson [01](01_layer_hierarchies.ipynb) opens the backbone. The paper to read is
 # [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974), "Do better ImageNet models transfer better?" The

@@ -1,6 +1,6 @@
 """The recipe card: what to do with the pictures that one has, each row answered by the lesson that measured it."""
 
-import pandas as pd
+from IPython.display import Markdown
 
 from course_utils import registry
 
@@ -16,11 +16,11 @@ SITUATIONS = {  # key: what a reader has, and the lesson that measures what to d
 OPEN = "not measured yet"
 
 
-def recipe_card() -> pd.DataFrame:
-    """A row a situation: what to do, and the lesson that says how far it is known.
+def recipe_card() -> Markdown:
+    """A table, a row a situation: what to do, and the lesson that says how far it is known.
 
     Lessons fill their own rows, by a function `advice` that gives {situation: sentence} from their stored rows.
     """
     known = registry.advice()
-    rows = [(have, known.get(key, OPEN), lesson) for key, (have, lesson) in SITUATIONS.items()]
-    return pd.DataFrame(rows, columns=["you have", "do this", "lesson"]).set_index("you have")
+    rows = [f"| {have} | {known.get(key, OPEN)} | {lesson} |" for key, (have, lesson) in SITUATIONS.items()]
+    return Markdown("\n".join(["| you have | do this | lesson |", "|---|---|---|", *rows]))
