@@ -44,8 +44,8 @@ from course_utils.lessons import lesson01
 model = load_model("photonet")
 photograph = lesson01.views.photograph_of(PHOTOGRAPH)
 maps = extract(model, photograph[None], "all", pooled=False)
-widgets.slider(lambda stage: lesson01.figures.feature_maps(photograph, maps[stage][0], stage),
-               model.stages, "stage")
+draw = lesson01.figures.feature_maps
+widgets.slider(lambda stage: draw(photograph, maps[stage][0], stage), maps, "stage")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
