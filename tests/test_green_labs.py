@@ -13,8 +13,8 @@ import pytest
 from green_labs import GreenLabs
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("notebooks/source/01_lab.py", "requirements.txt", "tests/requirements.txt", "data/results/probes.csv",
-         "data/weights/small.safetensors", "course_utils/features.py", "course_utils/lessons/lesson01/probes.py")
+FILES = ("notebooks/source/01_lab.py", "requirements.txt", "tests/requirements.txt", "data/results/stages.csv",
+         "data/weights/small.safetensors", "course_utils/features.py", "course_utils/lessons/lesson01/stages.py")
 OTHERS = ("course_utils/lessons/lesson02/leakage.py", "notebooks/01_layers.ipynb", "tests/test_features.py")
 
 

@@ -1,4 +1,4 @@
-"""Lesson 01: channels taken apart, probes of every stage, Yosinski's experiment, and the figures of all that."""
+"""Lesson 01: channels taken apart, the best stage for a task, Yosinski's experiment, and the figures of all that."""
 
 import re
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from course_utils.lessons.lesson01.probes import HELD_OUT
 from figures import (
     FigureTests,
     drawn,
@@ -14,14 +13,18 @@ from figures import (
     words,
 )
 from PIL import Image
+from scipy import stats
 from toys import same, small_net, state
 
-from course_utils import load_model, load_results, paired_difference
+from course_utils import load_model, paired_difference
 from course_utils.data.splits import Split, Task
 from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.errors import CourseError
+from course_utils.evidence import results
+from course_utils.evidence.claims import mean_interval
+from course_utils.grids.frozen import PENALTIES
 from course_utils.grids.transfer_grid import STAGES
-from course_utils.lessons.lesson01 import figures, probes, yosinski
+from course_utils.lessons.lesson01 import figures, stages, yosinski
 from course_utils.lessons.lesson01.dissection import (
     Field,
     Heat,
@@ -35,7 +38,7 @@ from course_utils.lessons.lesson01.dissection import (
     scenes,
 )
 from course_utils.lessons.lesson01.feature_visualization import Dream, dream
-from course_utils.lessons.lesson01.figures.stages import best_stage
+from course_utils.lessons.lesson01.figures.stages import accuracy_of, chance_of
 from course_utils.lessons.lesson01.views import as_seen, photograph_of
 from course_utils.models.backbones import Model
 from course_utils.tools.run import ROOT
@@ -229,62 +232,80 @@ def test_mistakes_are_explained(net):
             wrong()
 
 
-# --- probes of every stage, and Yosinski's experiment ---
+# --- the best stage, and Yosinski's experiment ---
 
 
-@pytest.mark.parametrize("task", ["digits", "letters"])
-def test_the_images_apart_are_always_the_same_and_no_probe_learns_from_them(task):
-    y = probes._task(task).train.y
-    aparts = []
-    for seed in (0, 1):
-        before = set()
-        for size in probes.SIZES[task]:
-            train, apart = probes._rows(task, size, seed)
-            assert not set(train) & set(apart) and before <= set(train)
-            assert set(np.bincount(y[train])) == {size}
-            before = set(train)
-            aparts.append(tuple(apart))
-    assert len(set(aparts)) == 1 and len(aparts[0]) <= HELD_OUT
-    assert len(set(np.bincount(y[list(aparts[0])]))) == 1
+def test_the_chosen_stage_is_the_best_of_the_tuning_rows_whatever_the_test_rows_say(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    at = [{"backbone": "photonet", "network": "pretrained", "task": "letters", "stage": s, "positions": p,
+           "per_class": n, "seed": seed}
+          for p in (1, 4) for n in (2, 10) for s in ("stem", "layer1") for seed in (0, 1)]  # fmt: skip
+    best = {(1, 10): "layer1"}  # elsewhere the stem is
+    tuned = [row | dict.fromkeys(PENALTIES, 0.2) | {"C=1": 0.9 if row["stage"] == best.get(
+             (row["positions"], row["per_class"]), "stem") else 0.5} for row in at]  # fmt: skip
+    pd.DataFrame(tuned).to_csv(tmp_path / "some_tuning.csv", index=False)
+    tested = [row | {"accuracy": 1.0 if row["stage"] == "stem" else 0.0} for row in at]
+    pd.DataFrame(tested).to_csv(tmp_path / "some.csv", index=False)
+    found = stages.probed("some")
+    assert set(found.chosen) == {"layer1"} and len(found) == 4 and found.attrs["stored"] == "some"
+    assert set(stages.probed("some", 2).chosen) == set(stages.probed("some", 10, 4).chosen) == {"stem"}
 
 
-def test_the_second_control_has_as_many_features_at_every_stage_and_sees_no_label():
-    shapes = {probes._features("digits", "pretrained", 0, stage, 32)[0].shape for stage in STAGES}
-    assert shapes == {(len(probes._task("digits").train), 32)}
+def test_a_stage_leads_clearly_only_where_it_leads_every_other_one():
+    assert stages.best_stage(probes(["letters"])).clear
+    level = probes(["letters"])
+    noise = np.random.default_rng(5).normal(0, 0.1, len(level))
+    level["accuracy"] = np.where(level["stage"] == "stem", 0.9 + noise, level["accuracy"])
+    best = stages.best_stage(level)
+    assert best.stage == "layer1" and not best.clear and sorted(best.leads) == ["layer2", "stem"]
+    behind = probes(["letters"]).assign(chosen="stem")
+    assert not stages.best_stage(behind).clear, "clearly behind is not ahead"
 
 
-def test_stored_probes_cover_every_setting_ten_times():
-    runs = load_results("probes")
-    assert len(runs) == 10 * len(probes.probes_grid())
-    assert set(runs.seed) == set(range(10)) and set(runs.stage) == set(STAGES)
+def test_tiles_are_compared_kind_by_kind():
+    rows = probes(["tiles"]).assign(balanced_accuracy=0.5)
+    rows.loc[rows["stage"] == "layer1", "balanced_accuracy"] = 0.4 + 0.001 * rows["seed"]
+    assert not stages.best_stage(rows).clear and chance_of("tiles") == pytest.approx(1 / 6)
 
 
-def test_a_stored_probe_comes_out_again(monkeypatch):
-    monkeypatch.setenv("COURSE_PRECISION", "fp32")  # as all stored runs
-    setting = {"task": "digits", "network": "pretrained", "stage": "layer3", "dimensions": 0, "per_class": 5}
-    arm = " and ".join(f"{name} == {value!r}" for name, value in setting.items())
-    stored = load_results("probes").query(f"{arm} and seed == 0").iloc[0]
-    again = probes.probes(0, **setting)
-    assert again["accuracy"] == pytest.approx(stored["accuracy"], abs=0.02)
-    assert again["apart"] == pytest.approx(stored["apart"], abs=0.03)
+def test_of_equal_stages_one_is_called_ahead_of_all_in_one_case_of_twenty_at_most():
+    rng = np.random.default_rng(0)
+    two_far_behind = np.array([0, 0, 0.9, 0.9])
+    filled = [stages.above_zero(mean_interval(lead) for lead in (rng.normal(0, 0.1, (10, 4)) + two_far_behind).T)
+              for _ in range(2000)]  # fmt: skip
+    assert np.mean(filled) <= 0.05
 
 
-def test_the_lesson_quotes_what_is_stored():
-    runs = load_results("probes").query("dimensions == 0")
-    trained = runs.query("network == 'pretrained' and per_class == 20")
-    letters = paired_difference(trained.query("task == 'letters'"), "layer3", "layer4", on="stage")
-    insects = paired_difference(trained.query("task == 'ants_bees'"), "layer4", "layer3", on="stage")
+def test_holms_correction_asks_most_of_the_surest():
+    def effect(p, mean=1.0):
+        half = mean / stats.t.isf(p / 2, 9) * stats.t.isf(0.025, 9)
+        return stages.Effect(mean, mean - half, mean + half, 10, 10, 0, np.ones(10))
+
+    assert stages.above_zero([effect(0.016), effect(0.024), effect(0.049)])
+    assert not stages.above_zero([effect(0.018), effect(0.024), effect(0.049)])
+    assert not stages.above_zero([effect(0.001), effect(0.001), effect(0.051)])
+    assert not stages.above_zero([effect(0.001), effect(0.001, -1.0)])
+
+
+def test_what_training_adds_is_said_in_points_with_its_interval():
+    rows = pd.concat([probes([task]) for task in stages.TASKS])
+    table = stages.gains(pd.concat([rows, untrained(rows)]))
+    assert list(table.index) == list(stages.TASKS.values()) and list(table.columns) == ["stem", "layer1", "layer2"]
+    assert re.fullmatch(r"[+\N{MINUS SIGN}]\d+\.\d ± \d+\.\d", table.loc["letters", "stem"])
+    assert table.loc["letters", "stem"].startswith("\N{MINUS SIGN}10.")
+    assert table.loc["digits", "layer1"].startswith("+49.")
+
+
+def test_the_lesson_says_what_is_stored():
+    rows = stages.probed("stages").query("network == 'pretrained'")
+    letters = rows.query("task == 'letters'")
+    best, lead = stages.best_stage(letters), paired_difference(letters, "layer3", "layer4", on="stage")
+    assert best.stage == "layer3" and best.clear and lead.low > 0 and lead.groups == 5
+    text = (ROOT / "notebooks" / "source" / "01_layer_hierarchies.py").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for lead in (letters, insects):
-        stated = f"{lead.mean:.3f} [{lead.low:.3f}, {lead.high:.3f}]".replace("0.", ".")
-        assert stated.replace("-", "\N{MINUS SIGN}") in readme
-    assert letters.low > 0 > insects.low
-    stem = runs.query("per_class == 20 and stage == 'stem'")
-    gains = [paired_difference(rows, "pretrained", "untrained", on="network").mean for _, rows in stem.groupby("task")]
-    assert sorted(gain < 0.03 for gain in gains) == [False, True, True, True]
-    apart = runs.query("network == 'pretrained'").groupby(["task", "per_class", "stage"])["apart"].mean().unstack()
-    best = apart.idxmax(axis=1)
-    assert set(best["digits"]) == set(best["letters"]) == {"layer3"} and best["ants_bees"][20] == "layer4"
+    assert f"{100 * lead.mean:.1f} points" in text and f"{100 * lead.mean:.1f} points" in readme
+    others = rows[rows["task"].isin(stages.TASKS) & (rows["task"] != "letters")]
+    assert not any(stages.best_stage(part).clear for _, part in others.groupby("task"))
 
 
 def test_a_picture_as_each_stage_sees_it():
@@ -301,7 +322,7 @@ def test_a_photograph_of_ones_own_is_cut_to_a_square_and_what_is_none_gets_a_cle
     Image.new("RGB", (300, 200), (200, 30, 30)).save(mine)
     not_one.write_text("no picture")
     picture = photograph_of(str(mine))
-    assert picture.shape == (3, 64, 64) and picture[0].min() > 190
+    assert picture.shape == (3, 128, 128) and picture[0].min() > 190
     for which in (str(not_one), str(tmp_path / "gone.jpg"), str(tmp_path), 999, -1):
         with pytest.raises(CourseError) as error:
             photograph_of(which)
@@ -374,21 +395,20 @@ def the_dreams():
     return figures.dreams(*({"stem": dream, "layer4": dream} for dream in made))
 
 
-def probed(stages=("stem", "layer1", "layer2")):
-    """Three stages, two tasks, ten seeds; on the letters the middle stage is best, and the images apart know it."""
+def probes(tasks=("letters", "digits"), chosen="layer1"):
+    """A trained network of three stages, ten seeds; the middle stage is best by far."""
     rng = np.random.default_rng(3)
-    best = {"photos": (0.5, 0.6, 0.8), "letters": (0.2, 0.9, 0.7)}
-    return pd.DataFrame([
-        {"task": task, "stage": stage, "per_class": n, "seed": seed, "accuracy": level - 0.3 / n + rng.normal(0, 0.02),
-         "apart": level - 0.3 / n}
-        for task, levels in best.items() for stage, level in zip(stages, levels, strict=True)
-        for n in (2, 20) for seed in range(10)
-    ])  # fmt: skip
+    rows = [{"backbone": "photonet", "network": "pretrained", "task": task, "stage": stage, "positions": 1,
+             "seed": seed, "accuracy": level / (1 + (task == "tiles")) + rng.normal(0, 0.02), "chosen": chosen}
+            for task in tasks for stage, level in (("stem", 0.3), ("layer1", 0.9), ("layer2", 0.7))
+            for seed in range(10)]  # fmt: skip
+    return pd.DataFrame(rows).assign(balanced_accuracy=lambda table: table["accuracy"])
 
 
-def seen(sides=(8, 4, 2)):
-    stages = ("stem", "layer1", "layer2")
-    return {stage: np.arange(n * n).reshape(n, n) for stage, n in zip(stages, sides, strict=True)}
+def untrained(table):
+    """The control: level with the trained network at the stem, and no better at any other stage."""
+    other = table.assign(network="untrained", accuracy=0.4 + 0.001 * table["seed"])
+    return other.assign(balanced_accuracy=other["accuracy"])
 
 
 def the_panels():
@@ -397,9 +417,12 @@ def the_panels():
 
 
 def the_stars():
-    twin = probed().assign(accuracy=0.4)
-    return figures.best_stages(probed(), {"photos": "photographs", "letters": "letters"}, twin,
-                             {"photos": seen(), "letters": seen()}, {"photos": 0.5, "letters": 0.1})
+    """Two backbones; on digits the second is nowhere clear, and it has no ants and bees."""
+    first = probes(stages.TASKS)
+    second = probes(["letters", "digits"]).assign(backbone="efficientnet_lite0")
+    even = np.where(second["task"] == "digits", 0.6, second["accuracy"])
+    second["accuracy"] = even + np.random.default_rng(6).normal(0, 0.02, len(second))
+    return figures.best_stages(*(pd.concat([rows, untrained(rows)]) for rows in (first, second)))
 
 
 def the_borrowed():
@@ -449,10 +472,14 @@ def test_filters_take_the_weights_of_a_network():
         figures.filters(torch.nn.Conv2d(4, 8, 3).weight)
 
 
-def test_the_strongest_channels_come_first():
-    maps = np.zeros((6, 4, 4)) + np.array([3, 9, 1, 7, 0, 5])[:, None, None]
-    figure = figures.feature_maps(pictures(1)[0], maps, "layer2", count=4)
-    assert "channels 1, 3, 5, 0, with means from 9.00 to 3.00" in figure.words and "4 of the 6 maps" in figure.words
+def test_the_channels_that_vary_most_come_first_and_lift_the_fog_where_they_are_bright():
+    maps = np.zeros((6, 4, 4))
+    maps[:, 1, 2] = [3, 9, 1, 7, 0, 5]
+    maps[4] = 20  # bright everywhere
+    figure = figures.feature_maps(np.full((3, 8, 8), 255, np.uint8), maps, "layer2", count=4)
+    assert "4 of the 6 maps of layer2, 4 x 4 each: channels 1, 3, 5, 0." in figure.words
+    _, first, *_ = (a for ax in figure.axes if (a := ax.images[0].get_array()).ndim == 3)  # after the photograph
+    assert first[3, 5].min() > 0.8 and np.allclose(first[7, 0], first[0, 0]) and first[0, 0].max() < 0.6
 
 
 def frames(ax):
@@ -478,21 +505,26 @@ def test_dreams_stand_beside_those_of_the_untrained_network():
     assert "layer4 from 0.5 to 4.0; in the untrained one in stem to 1.0" in figure.words
 
 
-def test_a_star_stands_where_the_images_apart_say_and_not_on_the_best_test_accuracy():
+def test_a_star_is_filled_where_its_stage_clearly_leads_and_hollow_elsewhere():
     figure = drawn(the_stars)
-    assert figure.words.count("layer2 (0") == 2 and figure.words.count("layer1 (0") == 2
-    table = probed()
-    table.loc[table["stage"] == "stem", "apart"] = 1.0
-    figure = figures.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
-    assert "layer" not in figure.words
+    assert [ax.get_title(loc="left") for ax in figure.axes if ax.axison] == [
+        *(f"{task}: layer1" for task in stages.TASKS.values()), "letters: layer1", "digits: not clear"]
+    stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
+    assert [star.get_markerfacecolor() != "#ffffff" for star in stars] == [True] * 5 + [False]
+    assert {star.get_ydata()[0] for star in stars} == {1}, "where the tuning chose"
+    assert "PhotoNet, letters: stem 30 %, layer1 90 %, layer2 71 %" in figure.words
+    assert "EfficientNet-Lite0, digits" in figure.words and "EfficientNet-Lite0, tiles" not in figure.words
 
 
-def test_a_star_is_hollow_where_no_stage_is_clearly_better():
-    table = probed()
-    noise = np.random.default_rng(5).normal(0, 0.1, len(table))
-    table["apart"] = np.where(table["per_class"] == 2, 0.5 + noise, table["apart"])
-    figure = figures.best_stages(table, {"photos": "x"}, table, {"photos": seen()}, {"photos": 0.5})
-    assert figure.words.count("not clear") == 1 and "with 20 of each, layer2 (0.7" in figure.words
+def test_chance_is_the_largest_class_and_bars_count_new_test_items():
+    assert chance_of("letters") == pytest.approx(1 / 26) and chance_of("ants_bees") == pytest.approx(83 / 153)
+    runs = probes(["digits"]).query("stage == 'stem'")
+    seeds_alone = accuracy_of(runs)
+    right = np.arange(359) < 108
+    hits = runs.assign(accuracy=right.mean(), correct=results.pack(right))
+    with_items = accuracy_of(hits)
+    assert with_items.high - with_items.low > seeds_alone.high - seeds_alone.low
+    assert with_items.high - with_items.mean == pytest.approx(1.96 * (0.3 * 0.7 / 359) ** 0.5, rel=0.02)
 
 
 def test_panels_hide_the_names_of_the_stages():
@@ -525,28 +557,3 @@ def test_similarity_maps_name_networks_and_say_the_values():
 def test_similarity_maps_of_what_is_no_table_are_an_error(maps):
     with pytest.raises(CourseError, match="title -> a table of pandas"):
         figures.similarity_maps(maps)
-
-
-def alike(rng, seeds):
-    return rng.normal(0, 0.1, (seeds, 5))
-
-
-def two_ahead(rng, seeds):
-    return rng.normal(0, 0.1, (seeds, 5)) + [0, 0.9, 0.9, 0, 0]
-
-
-def alike_by_seed(rng, seeds):
-    return rng.normal(0, 0.3, (seeds, 1)) + rng.normal(0, 0.1, (seeds, 5)) * [1, 2, 3, 4, 5]
-
-
-@pytest.mark.parametrize("draw", [alike, two_ahead, alike_by_seed])
-def test_of_equal_stages_one_is_called_the_best_in_one_case_of_twenty_at_most(draw):
-    rng = np.random.default_rng(0)
-    filled = np.mean([best_stage(draw(rng, 10))[1] for _ in range(2000)])
-    assert filled <= 0.062, "a share of .05, drawn 2,000 times, stays below this in 99 of 100 cases"
-
-
-def test_a_stage_ahead_of_all_others_is_called_the_best():
-    rng = np.random.default_rng(0)
-    found = [best_stage(alike(rng, 10) + [0, 0, 0.3, 0, 0]) for _ in range(100)]
-    assert all(stage == 2 for stage, _ in found) and np.mean([clear for _, clear in found]) > 0.9

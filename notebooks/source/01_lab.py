@@ -1,13 +1,21 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 90 min
+# # 01 · Layer hierarchies, the lab: a menu · 94 min
 #
-# Six ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each section stands on its own:
-# run the next cell, then go where you like.
+# Seven ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each stands on its own: run
+# the next cell, then go where you like.
+#
+# - [What excites a channel](#excites): pieces of photographs, and the pixels it listens to; with an exercise
+# - [More examples, and the places kept](#places): where does the best stage move?
+# - [Dreaming](#dreaming): pictures that a channel would like most
+# - [CKA: do two networks see the same?](#cka): one number, and its trap; with an exercise
+# - [CKA: three comparisons, stage by stage](#stages): two seeds, and what fine-tuning changes
+# - [Forward hooks, and the leak](#hooks): look inside any network; with an exercise
+# - [The classic: borrowed stages](#borrowed): Yosinski's experiment in small
 #
 # <details><summary>For teachers</summary>
 #
-# For a class, "What excites a channel" and the exercise below it make a good half hour. "CKA" asks for more patience;
-# "Forward hooks" suits those who will write their own training loops. "The classic" needs no computing time.
+# For a class, "What excites a channel" and its exercise make a good half hour. "CKA" asks for more patience; "Forward
+# hooks" suits those who will write their own training loops. "The classic" needs no computing time.
 # </details>
 
 # %%
@@ -16,6 +24,8 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
+# <a id="excites"></a>
+#
 # ## What excites a channel · 5 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
@@ -105,6 +115,50 @@ def receptive_field(layers):
 check("01-field", receptive_field, solution=True)
 
 # %% [markdown]
+# <a id="places"></a>
+#
+# ## More examples, and the places kept · 3 min
+#
+# The core probed averages: they tell how strongly a stage responds, and not where. Here the lower row keeps **places**:
+# each map is averaged over the squares of a 4 x 4 grid, which gives a probe sixteen times as many features. Before you
+# move the slider: where will the star go when places are kept, up or down? And with more examples?
+
+# %%
+from course_utils.lessons import lesson01
+
+tables = {n: [lesson01.stages.probed("stages", n, positions) for positions in (1, 4)]
+          for n in (2, 10, 40)}
+tasks = {"letters": "letters", "digits": "digits", "textures": "textures"}
+widgets.slider(lambda n: lesson01.figures.best_stages(*tables[n], tasks=tasks),
+               tables, "examples of each class", start=10)
+
+# %% [markdown]
+# <details><summary>The figure in words</summary>
+# Two rows of three panels, letters, digits and textures, with five bars each, from the stem at the top to layer4.
+# Above, where maps are averaged, the bars for letters and digits grow to layer3, which has the star. Below, with places
+# kept, the early bars for letters and digits are much longer and the star stands at layer2. For textures the lower
+# bars are shorter than the upper ones. With more examples all bars grow.
+# </details>
+#
+# For letters and digits the upper star stays at layer3, with 2 examples as with 40. With places kept it moves up, to
+# layer2 at ten and at forty examples. An early stage knows where things are, which averages throw away; layer4 has
+# little of it left. Textures look the same everywhere, so there is no *where* to keep, and so many more features only
+# make it harder to learn.
+#
+# Is the early stage then better than a random one? What trained weights add, in points, with ten of each and places
+# kept:
+
+# %%
+lesson01.stages.gains(lesson01.stages.probed("stages", positions=4), tasks)
+
+# %% [markdown]
+# At the stem they add nothing that is clear even so, and for letters they cost some points. If the stem is universal,
+# it is not because of what it learned: random kernels serve a probe as well. From layer1 on training adds much for
+# letters and textures.
+
+# %% [markdown]
+# <a id="dreaming"></a>
+#
 # ## Dreaming · 3 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
@@ -119,12 +173,13 @@ check("01-field", receptive_field, solution=True)
 
 # %%
 from course_utils.lessons import lesson01
+from course_utils.lessons.lesson01.feature_visualization import dream
 
 task = load_task("ants_bees", fallback="textures")
 trained, untrained = load_model("photonet"), load_model("photonet", pretrained=False)
 # An untrained network gets its batch-norm statistics from these pictures.
 extract(untrained, task.train.x)
-dreams = [{stage: lesson01.feature_visualization.dream(model, stage, range(4))
+dreams = [{stage: dream(model, stage, range(4))
            for stage in model.stages} for model in (trained, untrained)]
 lesson01.figures.dreams(*dreams)
 
@@ -144,6 +199,8 @@ lesson01.figures.dreams(*dreams)
 # no photograph may ever look so.
 
 # %% [markdown]
+# <a id="cka"></a>
+#
 # ## CKA: do two networks see the same? · 4 min
 #
 # Train a network twice from different random weights. Feature 7 of the one has nothing to do with feature 7 of the
@@ -159,7 +216,7 @@ import numpy as np
 import pandas as pd
 from course_utils import cka
 
-model, pictures = load_model("photonet"), load_task("letters", per_class=1).test.x[::2]
+model, pictures = load_model("photonet"), load_task("letters").test.x[::2]
 third, fourth = extract(model, pictures, "layer3"), extract(model, pictures, "layer4")
 other_order = np.random.default_rng(0).permutation(len(pictures))
 print(f"layer3 and layer4: {cka(third, fourth):.2f}, "
@@ -234,6 +291,8 @@ check("01-cka", linear_cka, solution=True)
 # </details>
 
 # %% [markdown]
+# <a id="stages"></a>
+#
 # ## CKA: three comparisons, stage by stage · 7 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with
@@ -279,8 +338,8 @@ lesson01.figures.similarity_maps(maps)
 # <details><summary>The figure in words</summary>
 # Three square heat maps, five stages by five, with a number from 0 to 1 in each cell, the stem at the lower left. In
 # PhotoNet with itself the diagonal is 1 and the numbers fall with the distance between stages, from about .9 for most
-# neighbours to .54 for stem and layer4. Between the two seeds the diagonal goes from nearly 1 at the stem down to
-# about .6 at layer3 and up again to about .8 at layer4, while stem and layer4 have almost nothing in common. Before
+# neighbours to .52 for stem and layer4. Between the two seeds the diagonal goes from nearly 1 at the stem down to
+# about .65 at layer3 and up again to about .85 at layer4, while stem and layer4 have almost nothing in common. Before
 # and after fine-tuning, the diagonal falls from nearly 1 at the stem to about .5 at the last two stages.
 # </details>
 #
@@ -313,6 +372,8 @@ pd.DataFrame(diagonals, control.index.rename("stage")).T.round(2)
 # and give an interval.
 
 # %% [markdown]
+# <a id="hooks"></a>
+#
 # ## Forward hooks, and the leak · 7 min
 #
 # `extract` gives what a stage gives. What if you want a layer *inside* a stage, or your network has no `extract`? For
@@ -325,7 +386,7 @@ import pandas as pd
 import torch
 
 model = load_model("photonet").eval()
-pictures = load_task("digits", image_size=64).test.x[:4]
+pictures = load_task("textures").test.x[:4]
 batch = model.prepare(model.encode(pictures))
 caught = []
 
@@ -427,6 +488,8 @@ check("01-hook", output_of, solution=True)
 # `create_feature_extractor`.
 
 # %% [markdown]
+# <a id="borrowed"></a>
+#
 # ## The classic: borrowed stages · 3 min
 #
 # In 2014 Yosinski and others cut a data set into two halves of its classes, **A** and **B**, and trained a network on
@@ -459,10 +522,10 @@ lesson01.figures.borrowed_stages(load_results("yosinski"), alone)
 # **Where it agrees with their figure 2.** What is borrowed from A and frozen costs more with each stage: .33 with one,
 # .28 with all five. Early stages travel well, late ones less. And what is borrowed from A and learns on loses nothing.
 #
-# **Where not.** They saw a clear dip for BnB in the middle, gone at the end. Ours is .01 deep, from .295 at five
-# stages to .285 at four, less than the pairs differ: we cannot see co-adaptation in a network of five stages. They
-# also found that AnB+ ends *above* a network that borrowed nothing, as if A were remembered. Ours is above by .01 or
-# less, and the pairs differ by .06. And five stages from B itself, trained for another 8 epochs, lose: .29 for .31.
+# **Where not.** They saw a clear dip for BnB in the middle, gone at the end. Ours is shallower than the three pairs
+# differ: we cannot see co-adaptation in a network of five stages. They also found that AnB+ ends *above* a network that
+# borrowed nothing, as if A were remembered. Ours is hardly above it. And five stages from B itself, trained for another
+# 8 epochs, lose: .29 for .31.
 #
 # **What the control says.** One random, frozen stage costs nothing that we could see (.31, as with a stage from B).
 # The core found the same of the stem by probing it. From two stages on, random ones fall behind, and with five a

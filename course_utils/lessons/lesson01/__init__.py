@@ -4,7 +4,7 @@ from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {  # modules
     "dissection": ("dissection",),
-    "feature_visualization": ("feature_visualization",),
     "figures": ("figures",),
+    "stages": ("stages",),
     "views": ("views",),
 })

@@ -9,9 +9,11 @@ from course_utils.errors import CourseError
 from course_utils.features import extract
 from course_utils.models.backbones import Model
 
+SIDE = 128  # pixels: twice as many as PhotoNet was trained on, so that the maps of late stages can be read
+
 
 def photograph_of(which: int | str) -> np.ndarray:
-    """A photograph to look into, uint8 3 x 64 x 64: one of the course's by its number, or yours by its file.
+    """A photograph to look into, uint8 3 x 128 x 128: one of the course's by its number, or yours by its file.
 
     Raises:
         CourseError: there is no such number, or the file holds no picture.
@@ -19,13 +21,13 @@ def photograph_of(which: int | str) -> np.ndarray:
     if isinstance(which, str):
         try:
             with open(which, "rb") as file:
-                return read_picture(file, 64)
+                return read_picture(file, SIDE)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise CourseError(
                 f"{which!r} cannot be read as a picture: {error}\n"
                 'Drag a JPEG or PNG into the list of files, beside the lesson, and give its name, as "mine.jpg".'
             ) from error
-    ours = load_task("ants_bees", per_class=10, fallback="textures").train.x
+    ours = load_task("ants_bees", per_class=10, image_size=SIDE, fallback="textures").train.x
     if not 0 <= which < len(ours):
         raise CourseError(f"There is no photograph {which}: choose one from 0 to {len(ours) - 1}, or give a path.")
     return ours[which]

@@ -25,7 +25,7 @@ PAIRS = range(3)
 SOURCES = ("bee", "no bee")  # what the last of the 50 classes is
 DROPPED = WEIGHTS.with_name("photonet_dropped.csv")  # pictures of the source that some task holds too
 DRAWS, EACH = 10, 80  # draws of training photographs, and how many of each class
-PENALTY = 0.01  # scikit-learn's C: the best at layer4 of ants_bees among the rows of `probes_tuning`
+PENALTY = 0.01  # scikit-learn's C: nearly the best at layer4 of ants_bees in the rows of `stages_tuning`
 
 
 def leak(seed: int, pretrained_with: str) -> dict:

@@ -2,15 +2,15 @@
 
 import numpy as np
 import torch
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from PIL import Image
 
 from course_utils.errors import CourseError
 from course_utils.plots.images import show_picture
 from course_utils.plots.style import Drawing, say, styled
 
 ACROSS = 8  # kernels in a row
+FOG = 0.45  # its grey, from 0 to 1
 
 
 @styled
@@ -74,34 +74,39 @@ def _coloured(kernels: np.ndarray) -> int:
 
 
 @styled
-def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int = 8) -> Figure:
-    """A picture and the maps of a stage for it: its strongest channels by their mean, the strongest first.
+def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int = 4) -> Figure:
+    """A picture, the maps of a stage that vary most over it, and below each the picture in a fog that the map lifts.
 
     Args:
         picture: uint8 3 x H x W.
         maps: C x h x w, as `extract(model, picture[None], stage, pooled=False)[0]`.
         stage: what the stage is called.
-        count: how many channels to show, an even number.
+        count: how many channels to show.
     """
-    strongest = maps.mean((1, 2)).argsort()[::-1][:count]
-    across = -(-len(strongest) // 2)
-    figure = Drawing(figsize=(9, 8.2 / (across + 2) * 2 + 0.5), layout="constrained")
-    whole, grid = figure.subfigures(1, 2, width_ratios=(2, across), wspace=0.02)
+    liveliest = maps.std((1, 2)).argsort()[::-1][:count]
+    figure = Drawing(figsize=(10, 4.4), layout="constrained")
+    whole, grid = figure.subfigures(1, 2, width_ratios=(1.25, len(liveliest)), wspace=0.02)
     ax = whole.subplots()
     show_picture(ax, picture)
-    ax.set_title("picture", loc="center")
+    ax.set_title("your photograph", loc="center")
     ax.axis("off")
-    top = float(np.quantile(maps[strongest], 0.99))  # a few hot spots must not leave all else in the dark
-    scale = ScalarMappable(Normalize(0, top or 1.0), "viridis")
-    for ax, channel in zip(grid.subplots(2, across).flat, strongest, strict=False):
-        ax.imshow(maps[channel], norm=scale.norm, cmap=scale.cmap, interpolation="nearest")
-        ax.set_title(f"channel {channel}", loc="center", fontsize=11)
-        ax.axis("off")
-    bar = grid.colorbar(scale, ax=grid.axes, label=f"activation in {stage}", fraction=0.04, format="%.1f", extend="max")
-    bar.outline.set_visible(False)
-    means = maps[strongest].mean((1, 2))
+    for column, channel in zip(grid.subplots(2, len(liveliest), squeeze=False).T, liveliest, strict=True):
+        bright = maps[channel] / max(float(np.quantile(maps[channel], 0.99)), 1e-12)  # not the one hottest spot alone
+        column[0].imshow(bright, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        column[0].set_title(f"channel {channel}", loc="center", fontsize=11)
+        column[1].imshow(_in_fog(picture, bright))
+        for ax in column:
+            ax.axis("off")
+    count, height, width = maps.shape
+    figure.suptitle(f"{stage} makes {count} maps of {height} x {width} places. Four of them, and where they are bright")
     return say(figure, (
-        f"A picture, and {len(strongest)} of the {len(maps)} maps of {stage}, {maps.shape[1]} x {maps.shape[2]} each, "
-        f"the strongest first: channels {', '.join(map(str, strongest))}, with means from {means[0]:.2f} to "
-        f"{means[-1]:.2f}."
+        f"A picture, and {len(liveliest)} of the {count} maps of {stage}, {height} x {width} each: channels "
+        f"{', '.join(map(str, liveliest))}. Below each the same picture, in a fog that lifts where the map is bright."
     ))  # fmt: skip
+
+
+def _in_fog(picture: np.ndarray, bright: np.ndarray) -> np.ndarray:
+    """The picture, H x W x 3 from 0 to 1, in a grey fog that lifts where the map, stretched over it, is bright."""
+    stretched = Image.fromarray(bright.astype(np.float32)).resize(picture.shape[:0:-1], Image.Resampling.BILINEAR)
+    clear = 0.12 + 0.88 * np.asarray(stretched).clip(0, 1)[..., None]
+    return FOG + (picture.transpose(1, 2, 0) / 255 - FOG) * clear

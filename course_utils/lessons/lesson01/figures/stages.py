@@ -1,165 +1,87 @@
-"""Figures along a backbone's stages: what each sees in a picture, and how far a probe gets with it."""
+"""The figure of the lesson: where along a network is the best stage for a task?"""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.evidence.claims import mean_interval
-from course_utils.plots.comparisons import name_ends
+from course_utils.evidence import items
+from course_utils.evidence.claims import Interval, mean_interval
+from course_utils.lessons.lesson01.stages import TASKS, best_stage, measure_of, stages_of
 from course_utils.plots.contrast import readable
-from course_utils.plots.style import Drawing, colour_of, ground, say, styled
+from course_utils.plots.style import Drawing, ground, say, styled
 
-BORROWED = {  # panel -> condition -> name, colour, marker
-    "borrowed stages frozen": {
-        "BnB": ("from B itself", "#3f90da", "o"),
-        "AnB": ("from A", "#bd1f01", "s"),
-        "random": ("random", "#717581", "D"),
-    },
-    "everything learns on": {"BnB+": ("from B itself", "#3f90da", "o"), "AnB+": ("from A", "#bd1f01", "s")},
-}  # fmt: skip
-SHUFFLED = ("layer2", "stem", "layer4", "layer1", "layer3")  # what panels A to E show
-HUE, CONTRASTS = "#3f90da", (3.2, 4.7, 7.5, 13.0)  # one hue, darker with more examples
+BACKBONES = {"photonet": "PhotoNet", "efficientnet_lite0": "EfficientNet-Lite0"}
+TRAINED = "#3f90da"
+REACH = {"tiles": 60}  # per cent that a panel shows; the others 125, with room for a star
+LEGEND = (
+    "right answers on test pictures{of_tiles}, 95 % intervals · blue: trained, grey: untrained\n"
+    "★ the stage that tuning chose: filled where it clearly leads every other one, hollow where not · dots: chance"
+)
 
 
 @styled
-def panels(views: dict[str, np.ndarray]) -> Figure:
-    """What five stages see in a picture, as panels A to E out of order, each scaled by itself.
+def best_stages(*tables: pd.DataFrame, tasks: dict[str, str] = TASKS) -> Figure:
+    """Accuracy of probes at each stage as bars, the untrained network's behind them in grey, a star on the chosen one.
 
     Args:
-        views: as from `as_seen`, the five stages of PhotoNet.
+        tables: a row of panels each: `probed` features of one backbone.
+        tasks: task -> what it is called, from left to right; one that a table has not stays empty.
     """
-    figure = Drawing(figsize=(10, 2.4), layout="constrained")
-    for letter, stage, ax in zip("ABCDE", SHUFFLED, figure.subplots(1, len(SHUFFLED)), strict=True):
-        ax.imshow(views[stage], cmap="viridis", interpolation="nearest")
-        ax.set_title(letter, loc="center", weight="bold")
-        ax.axis("off")
-    sides = ", ".join(f"{letter} {len(views[stage])}" for letter, stage in zip("ABCDE", SHUFFLED, strict=True))
-    return say(figure, f"Panels of one picture as the stages see it, out of order. Squares along a side: {sides}.")
-
-
-@styled
-def best_stages(
-    table: pd.DataFrame,
-    titles: dict[str, str],
-    untrained: pd.DataFrame,
-    views: dict[str, dict],
-    chance: dict[str, float],
-) -> Figure:
-    """Accuracy of probes against the stage, a line a number of examples, a star on each line's best stage.
-
-    The star stands where the mean accuracy on held-out images is highest, which are not those on the axis. It is
-    hollow where that stage is not clearly the best, see `best_stage`.
-
-    Args:
-        table: one row a run, with columns task, stage, per_class, seed, accuracy and apart (on held-out images).
-        titles: task -> what stands above its panel, from left to right.
-        untrained: the same of an untrained network, of which each task's largest number of examples is drawn.
-        views: task -> stage -> a picture as that stage sees it, H x W; stages in order.
-        chance: task -> the accuracy of always naming the largest class, a dotted line.
-    """
-    stages = list(next(iter(views.values())))
-    figure = Drawing(figsize=(11, 5.4), layout="constrained")
-    axes = figure.subplots(2, len(titles), sharex=True, height_ratios=(1, 4.4), squeeze=False)
-    sizes = sorted(table["per_class"].unique())
+    counts = [len(stages_of(table)) for table in tables]
+    figure = Drawing(figsize=(2.75 * len(tasks), 0.6 + 0.7 * len(counts) + 0.42 * sum(counts)), layout="constrained")
+    grid = figure.subplots(len(tables), len(tasks), height_ratios=counts, squeeze=False)
     said = []
-    for (task, title), top, ax in zip(titles.items(), *axes, strict=True):
-        _views(top, views[task], title)
-        twin = untrained.query("task == @task").query("per_class == per_class.max()")
-        means = twin.groupby("stage")["accuracy"].mean()[stages]
-        ax.plot(stages, means, color=ground().grey, ls=(0, (4, 2)), lw=2, marker="D", ms=5)
-        ax.axhline(chance[task], color=ground().grey, ls=":", lw=1.8)
-        lines, ends = _lines(ax, table.query("task == @task"), stages, sizes)
-        name_ends(ax, ends)
-        said.append(f"{title}: {lines}")
-        ax.set(ylim=(0, 1.02), xlim=(-0.35, len(stages) - 0.65))
-        ax.tick_params(axis="x", labelsize=11)
-        if ax is not axes[1, 0]:
-            ax.set_yticklabels([])
-    axes[1, 0].set_ylabel("accuracy on the test split")
-    figure.supxlabel(
-        "blue: 1 to 80 examples of each class, 95 % intervals; star: best stage on other pictures (hollow: not clear)"
-        "\ngrey dashes: untrained network, with as many as the darkest line; dots: always naming the largest class",
-        fontsize=11,
-    )
+    for axes, table in zip(grid, tables, strict=True):
+        network = BACKBONES[table["backbone"].iloc[0]] + (", places kept" if table["positions"].iloc[0] > 1 else "")
+        for ax, (task, title) in zip(axes, tasks.items(), strict=True):
+            rows = table[table["task"] == task]
+            if rows.empty:
+                ax.axis("off")
+            else:
+                said.append(f"{network}, {_panel(ax, rows, title)}")
+            if ax is not axes[0]:
+                ax.set_yticklabels([])
+        axes[0].set_ylabel(network.replace(", ", "\n"))
+    figure.supxlabel(LEGEND.format(of_tiles=" (tiles: mean over the kinds)" if "tiles" in tasks else ""), fontsize=11)
     return say(figure, " ".join(said))
 
 
-def _views(ax: Axes, pictures: dict[str, np.ndarray], title: str) -> None:
-    """The same picture as each stage sees it, above that stage."""
-    for x, picture in enumerate(pictures.values()):
-        inset = ax.inset_axes((x - 0.44, 0, 0.88, 0.88), transform=ax.transData)
-        inset.imshow(picture, cmap="viridis", interpolation="nearest")
-        inset.axis("off")
-        inset.patch.set_visible(False)
-    ax.set(ylim=(0, 0.9))
-    ax.set_title(title)
-    ax.axis("off")
+def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
+    """One task: bars from the first stage, at the top, to the last; what they show in words."""
+    task, stages, trained = rows["task"].iloc[0], stages_of(rows), rows[rows["network"] == "pretrained"]
+    bars = [accuracy_of(trained[trained["stage"] == stage]) for stage in stages]
+    mean, low, high = 100 * np.array([bar[:3] for bar in bars]).T
+    twin = rows[rows["network"] == "untrained"].groupby("stage")[measure_of(task)].mean()
+    places, chance = np.arange(len(stages)), 100 * chance_of(task)
+    colour = readable(TRAINED, ground().faint, 3.2)
+    ax.barh(places, 100 * twin[stages], 0.86, color=ground().faint, edgecolor=ground().grey, lw=0.8)
+    ax.barh(places, mean, 0.46, color=colour)
+    ax.errorbar(mean, places, xerr=(mean - low, high - mean), ls="", color=ground().ink, lw=1.6, capsize=3)
+    ax.axvline(chance, color=ground().ink, ls=":", lw=1.6)
+    best = best_stage(trained)
+    at = stages.index(best.stage)
+    inside = ground().ink if best.clear else ground().paper
+    ax.plot(high[at] + 0.07 * REACH.get(task, 125), at, "*", ms=15, mfc=inside, mec=ground().ink, mew=1.3)
+    ax.set(yticks=places, yticklabels=stages, ylim=(len(stages) - 0.4, -0.6), xlim=(0, REACH.get(task, 125)))
+    ax.set_xticks([0, 25, 50] if task in REACH else [0, 50, 100])
+    ax.xaxis.set_major_formatter("{x:.0f} %")
+    ax.grid(visible=False, axis="y")
+    ax.set_title(f"{title}: {best.stage}" if best.clear else f"{title}: not clear")
+    numbers = ", ".join(f"{stage} {value:.0f} %" for stage, value in zip(stages, mean, strict=True))
+    lead = "clearly leads every other stage" if best.clear else "does not clearly lead every other stage"
+    return f"{title}: {numbers}; {best.stage} {lead}; untrained {100 * twin.min():.0f} to {100 * twin.max():.0f} %."
 
 
-def _lines(ax: Axes, table: pd.DataFrame, stages: list[str], sizes: list[int]) -> tuple[str, list]:
-    """One panel's lines and stars: where the stars stand, in words, and the lines' ends with their names."""
-    said, ends = [], []
-    for size, least in zip(sizes, CONTRASTS, strict=False):
-        runs = table[table["per_class"] == size]
-        if runs.empty:
-            continue
-        found = [mean_interval(runs.loc[runs["stage"] == stage, "accuracy"]) for stage in stages]
-        mean, low, high = np.array([interval[:3] for interval in found]).T
-        colour = colour_of(HUE, least)
-        ax.errorbar(stages, mean, (mean - low, high - mean), color=colour, lw=2.5, elinewidth=1.2, capsize=3)
-        best, clear = best_stage(runs.pivot(index="seed", columns="stage", values="apart")[stages].to_numpy())
-        inside, edge = (colour, ground().paper) if clear else (ground().paper, colour)
-        ax.plot(stages[best], mean[best], marker="*", ms=18, mfc=inside, mec=edge, mew=1.5, ls="", zorder=5)
-        ends.append((len(stages) - 1, mean[-1], str(size), colour_of(HUE, max(least, 4.7))))
-        said.append(f"with {size} of each, {stages[best]} ({mean[best]:.2f}{'' if clear else ', not clear'})")
-    return f"best {'; '.join(said)}.", ends
+def accuracy_of(runs: pd.DataFrame) -> Interval:
+    """The mean of one arm's runs with its 95 % interval over new seeds and, where hits are stored, new test items."""
+    measure = measure_of(runs["task"].iloc[0])
+    found = items.tested(runs, measure)
+    over_items = items.half_interval(found.right.mean(0), found.weights, found.groups) if found else 0.0
+    return mean_interval(runs[measure], over_items)
 
 
-def best_stage(held_out: np.ndarray) -> tuple[int, bool]:
-    """The stage with the best mean accuracy, and whether it is clearly the best: ahead of each other stage by itself.
-
-    Clear means that the 95 % interval of its lead over every other stage, paired by seed, lies above zero. Choosing
-    the best after looking needs no further correction: when two or more stages are equally good, at most 1 in 20
-    draws calls one of them the best.
-
-    Args:
-        held_out: accuracies on held-out images, seeds x stages.
-    Source: Gutmann & Maymin 1987, "Is the selected population the best?"
-    """
-    best = int(held_out.mean(axis=0).argmax())
-    leads = held_out[:, [best]] - np.delete(held_out, best, axis=1)
-    return best, all(mean_interval(lead).low > 0 for lead in leads.T)
-
-
-@styled
-def borrowed_stages(table: pd.DataFrame, base: pd.Series) -> Figure:
-    """Accuracy against the number of borrowed stages, a point a run, lines through the means; frozen, then not.
-
-    Args:
-        table: one row a run, with columns condition (of Yosinski: "AnB", "BnB", "AnB+", "BnB+" or "random"), depth,
-            seed and accuracy.
-        base: the accuracies of the networks that borrowed nothing, drawn as a grey band from lowest to highest.
-    """
-    figure = Drawing(figsize=(11, 4.6), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    depths = sorted(table["depth"].unique())
-    said = [f"Borrowing nothing gives {base.min():.2f} to {base.max():.2f}."]
-    for ax, title, conditions in zip(axes, BORROWED, BORROWED.values(), strict=True):
-        ax.axhspan(base.min(), base.max(), color=ground().faint, lw=0, zorder=0.5)
-        ends = []
-        for condition, (name, colour, marker) in conditions.items():
-            runs = table[table["condition"] == condition]
-            means = runs.groupby("depth")["accuracy"].mean()
-            drawn = readable(colour, ground().faint, 3.2)  # it may lie on the band
-            ax.plot(runs["depth"], runs["accuracy"], ls="", marker=marker, ms=6, color=drawn)
-            ax.plot(means.index, means, color=drawn, lw=2)
-            ends.append((depths[-1], means.iloc[-1], name, colour_of(colour, 4.7)))
-            said.append(f"{title}, {name}: {means.iloc[0]:.2f} with one stage, "
-                        f"{means.iloc[-1]:.2f} with {depths[-1]}.")  # fmt: skip
-        ax.set_title(title)
-        ax.set(xticks=depths)
-        name_ends(ax, ends)
-    axes[0].set(ylabel="accuracy on half B, 50 classes", xlabel="stages borrowed; points: networks, line: their mean")
-    axes[1].set_xlabel("stages borrowed; grey: networks that borrowed nothing")
-    return say(figure, " ".join(said))
+def chance_of(task: str) -> float:
+    """What always giving the same answer would score: the share of the largest class, or one of so many classes."""
+    shares = items.listed(task)["label"].value_counts(normalize=True)
+    return 1 / len(shares) if measure_of(task) == "balanced_accuracy" else shares.max()
