@@ -90,20 +90,6 @@ def shared_share(y: np.ndarray, per_class: int) -> float:
     return float((taken**2 / counts).sum() / taken.sum())
 
 
-def draw_in_one_order(
-    y: np.ndarray, per_class: int, seed: int, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `per_class` of each class in one order of all examples, class by class; and the rest, in that order.
-
-    Stored studies drew like this within a training pool: the tuning of rates and penalties, the probes of lesson 01
-    and the leak of lesson 02. Their rows rest on it, so it stays as it is; what is new uses `draw`. Draws of one
-    seed are nested here too. `rows` are the positions to draw from (None: all).
-    """
-    order = np.random.default_rng(seed).permutation(len(y) if rows is None else rows)
-    chosen = np.concatenate([order[y[order] == k][:per_class] for k in np.unique(y)])
-    return chosen, order[~np.isin(order, chosen)]
-
-
 def _check_numbers(per_class: int | None, seed: int) -> None:
     if per_class is not None:
         check_number("per_class", per_class, least=1, whole=True, error=BadData)

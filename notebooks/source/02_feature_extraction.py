@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction: a recipe · 65 min
+# # 02 · Feature extraction: a recipe · 66 min
 #
 # People say: *"below 500 examples a class, freeze the backbone"*, and *"extracting features is about twice as fast as
 # fine-tuning."* In this lesson you cook it step by step, check that frozen is frozen, and see when freezing pays.
@@ -91,7 +91,7 @@ widgets.slider(show, [typical, *others], "test photograph")
 quiz("02-freeze")
 
 # %% [markdown]
-# ## The recipe · 4 min
+# ## The recipe · 5 min
 #
 # Six steps, in plain PyTorch. **One: choose a model.** It comes with its own way to prepare pictures; never mix it
 # with another's. **Two: remove the head**, which names the source's 199 things. **Three: freeze** what is left.
