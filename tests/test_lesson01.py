@@ -308,6 +308,14 @@ def test_the_lesson_says_what_is_stored():
     assert not any(stages.best_stage(part).clear for _, part in others.groupby("task"))
 
 
+def test_the_menu_of_the_lab_leads_to_each_section_and_to_nothing_else():
+    text = (ROOT / "notebooks" / "source" / "01_lab.py").read_text(encoding="utf-8")
+    menu = re.findall(r"^# - \[(.+?)\]\(#(\w+)\)", text, re.MULTILINE)
+    sections = re.findall(r'^# <a id="(\w+)"></a>\n#\n# ## (.+?) · \d+ min$', text, re.MULTILINE)
+    assert menu == [(title, anchor) for anchor, title in sections]
+    assert len(menu) == len(re.findall(r"^# ## (?!Exercise)", text, re.MULTILINE))
+
+
 def test_a_picture_as_each_stage_sees_it():
     model, picture = load_model("photonet"), np.random.default_rng(0).integers(0, 255, (3, 64, 64), np.uint8)
     views = as_seen(model, picture)
