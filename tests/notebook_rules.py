@@ -46,7 +46,6 @@ from course_utils import (
 FIRST_EDITIONS = ("02_feature_extraction", "02_lab")  # longer than `budget` allows
 OVER_THE_SLOT = {"02_feature_extraction": 70}  # minutes, with a little room
 TYPED_BY_HAND = {  # numbers in the prose that no output shows
-    "02_feature_extraction": set(),
     "02_lab": {".006", ".15", ".45"},
 }
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
