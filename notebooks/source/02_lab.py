@@ -355,7 +355,7 @@ pd.DataFrame({
 #
 # From our last epoch to the tutorial's numbers it is about .15. Four things differ:
 #
-# - **Selection on the test data.** Best against last is .012 and .018 here. That is a small part of .15.
+# - **Selection on the test data.** Best against last is about .01 to .02 here, a small part of .15.
 # - **Resolution.** 224 pixels a side against 48: twenty times as many pixels to see an ant's waist by.
 # - **Backbone.** ResNet-18 has ten times as many weights and learned from 1.2 million photographs of 1,000 kinds.
 #   *Ant* and *bee* are two of them. PhotoNet learned from 99,000 of 199 kinds, and neither is among them.
