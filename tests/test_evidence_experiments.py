@@ -229,7 +229,19 @@ def test_packed_answers_come_back():
     assert (unpack(map(pack, right), 153) == right).all()
 
 
-@pytest.mark.parametrize("name", list(ALL))
+# What waits to be measured, or measured again, for the second edition of lesson 02: this list only becomes shorter.
+WAITING = (
+    "defaults", "heads", "heads_lite0", "heads_photonets", "optimism", "stages_lite0", "stages_lite0_tuning",
+    "stages_photonets", "transfer", "transfer_lite0", "transfer_lite0_tuning", "transfer_photonets", "transfer_tuning",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_what_waits_to_be_measured_is_not_measured_yet(name):
+    assert missing_runs(ALL[name], name)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in WAITING])
 def test_shipped_results_are_whole_and_current(name):
     study, table = ALL[name], load_results(name)
     names = [*study.grid[0], "seed"]

@@ -113,7 +113,7 @@ def test_a_run_looks_after_each_epoch_and_reports_the_last(monkeypatch):
     task, model = digits_task(n=80), small_net(pretrained=True)
     monkeypatch.setattr(epoch_selection, "load_task", lambda *args, **settings: task)
     monkeypatch.setattr(epoch_selection, "load_model", lambda *args, seed: model)
-    monkeypatch.setattr(epoch_selection, "tuned_rate", lambda *arm: 1e-2)
+    monkeypatch.setattr(epoch_selection, "tuned_knobs", lambda *arm: {"lr": 1e-2, "share": 0.1, "decay": 0.01})
     monkeypatch.setattr(epoch_selection, "EPOCHS", 3)
     monkeypatch.setattr(epoch_selection, "PHOTOGRAPHS", len(task.test))
     row = epoch_selection.optimism(0, "fine_tuning", 8)

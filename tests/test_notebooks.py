@@ -294,7 +294,8 @@ def test_a_core_is_limited_and_a_lab_is_a_menu(good):
     good.notebook.cells[0].source = "# A · 90 min\n" + "word " * 2000
     assert rules.budget(good) == [] and rules.minutes(good) == []
     good.notebook.cells[0].source += "word " * 600 + "\n".join(f"\n## Part {k} · 5 min\n" for k in range(9))
-    assert [what.split(" ", 1)[1] for what in rules.budget(good)] == ["sections, not 8 or fewer", "words, not 2500 or fewer"]
+    said = [what.split(" ", 1)[1] for what in rules.budget(good)]
+    assert said == ["sections, not 8 or fewer", "words, not 2500 or fewer"]
 
 
 @pytest.fixture
