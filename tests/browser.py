@@ -23,7 +23,7 @@ WAIT = 300  # seconds that a busy machine may take where a free one takes one or
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # The launcher itself, except that the environment that runs the tests is taken as it is.
 LAUNCH = """import sys, course_utils.__main__ as launcher
-launcher.prepare = lambda *files: sys.executable
+launcher.prepare = lambda *files, **settings: sys.executable
 sys.exit(launcher.main(*sys.argv[1:]))"""
 # `notebook`, `kernel` and `code`, the code cells, of the notebook in front; null while it is not ready.
 FIND = """const panel = window.jupyterapp?.shell?.currentWidget, context = panel?.context;

@@ -10,7 +10,7 @@ from course_utils.tools.run import ROOT
 
 pytestmark = pytest.mark.slow  # a real browser, for CI and for whoever changes a lesson
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
-RADIO, SLIDER = "input[type=radio]", ".widget-slider"
+RADIO, CHOICE = "input[type=radio]", ".widget-dropdown"
 NEW_PICTURE = """([output, old]) => { const picture = output.querySelector("img");
     return picture?.src !== old && picture?.naturalWidth > 0; }"""
 WRONG = '''def who_is_better(differences):
@@ -66,13 +66,12 @@ def test_nothing_pops_up_that_a_learner_would_have_to_answer(lesson):
     assert lesson.page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
 
 
-def test_a_slider_moved_by_keyboard_shows_another_picture(lesson):
-    output = lesson.output(SLIDER)
+def test_another_photograph_gets_its_name(lesson):
+    output = lesson.output(CHOICE)
     old = output.locator("img").first.get_attribute("src")
-    output.locator(".noUi-handle").first.focus()
-    lesson.page.keyboard.press("ArrowRight")
+    output.locator("select").first.select_option(index=1)
     lesson.page.wait_for_function(NEW_PICTURE, arg=[output.element_handle(), old])
-    lesson.take_picture("slider")
+    lesson.take_picture("choice")
 
 
 def test_a_quiz_is_answered_by_keyboard_alone(lesson):
