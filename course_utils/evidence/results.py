@@ -148,15 +148,14 @@ def weights_checksum(backbone: str = "photonet") -> str:
     if backbone == "efficientnet_lite0":
         return hashlib.sha256(libraries.lite0_file().read_bytes()).hexdigest()[:12]
     path = loading.WEIGHTS.with_name(f"{backbone}.safetensors")
-    card = path.with_name("README.md" if backbone == "photonet" else f"{backbone}.md")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found not in card.read_text(encoding="utf-8"):
+    try:
+        return loading.check_card(path)[:12]
+    except ValueError as error:
         raise CourseError(
-            f"{path} has the sha256 {found[:12]}…, which is not on its card, {card.name}: it may be damaged.\n"
+            f"{path} cannot be used: {error}.\n"
             "Expected the weights that the stored rows were made with; nothing was written.\n"
             "Fetch them again (git checkout data/weights), or make new ones: python3 -m course_utils pretrain"
-        )
-    return found[:12]
+        ) from error
 
 
 def _rows(path: Path) -> pd.DataFrame:

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import balanced_accuracy_score
 
 from course_utils.data.tasks import Task, pool_task
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
 from course_utils.features import extract, probe
-from course_utils.grids.transfer_grid import LITE0, LITE0_PIXELS, STAGES, TUNED_AT, drawn, overlap, whole
+from course_utils.grids.transfer_grid import LITE0, STAGES, TUNED_AT, drawn, loaded, overlap, whole
 from course_utils.models.backbones import Model
-from course_utils.models.loading import load_model
 from course_utils.threads import share_for_numpy
 
 NETWORKS = ("pretrained", "untrained")
@@ -61,7 +61,7 @@ def stages_tuning(
         train, held_out = (fitted[:-1].transform(part) for part in (train, held_out))
         for name, penalty in PENALTIES.items():
             guess = head.set_params(C=penalty).fit(train, within.train.y).predict(held_out)
-            scores[name] = round(_balanced(guess == within.test.y, within.test.y), 4)
+            scores[name] = round(balanced_accuracy_score(within.test.y, guess), 4)
     return scores
 
 
@@ -73,7 +73,7 @@ def heads(seed: int, backbone: str, network: str, task: str, per_class: int) -> 
     """
     stage, positions = tuned_stage(backbone, network, task)
     penalty = tuned_penalty(backbone, network, task, stage, positions, per_class)
-    seen, model = drawn(backbone, task, per_class, seed), _model(backbone, network, seed)
+    seen, model = drawn(backbone, task, per_class, seed), _network(backbone, network, seed)
     result = _result(seen, _features(seen, model, stage, positions), penalty)
     chosen = {"stage": stage, "positions": positions, "penalty": penalty}
     return chosen | {"overlap": overlap(task, per_class)} | result
@@ -145,18 +145,15 @@ def _seen(
 ) -> tuple[Task, Model | None]:
     """A task and a network whose features at all stages are on the disk, from one pass for each of `POSITIONS`."""
     task = pool_task(whole(backbone, name), per_class, seed) if tuning else drawn(backbone, name, per_class, seed)
-    model = _model(backbone, network, seed)
+    model = _network(backbone, network, seed)
     for positions in POSITIONS if model else ():
         for split in (task.train, task.test):
             extract(model, split.x, "all", positions=positions)
     return task, model
 
 
-def _model(backbone: str, network: str, seed: int) -> Model | None:
-    if network == "pixels":
-        return None
-    size = LITE0_PIXELS if backbone == LITE0 else None
-    return load_model(backbone, pretrained=network == "pretrained", seed=seed, image_size=size)
+def _network(backbone: str, network: str, seed: int) -> Model | None:
+    return None if network == "pixels" else loaded(backbone, network == "pretrained", seed)
 
 
 def _features(task: Task, model: Model | None, stage: str, positions: int) -> list[np.ndarray]:
@@ -178,10 +175,6 @@ def _pixels(x: np.ndarray) -> np.ndarray:
 
 def _result(task: Task, features: list[np.ndarray], penalty: float) -> dict:
     train, test = features
-    correct = probe(train, task.train.y, penalty).predict(test) == task.test.y
-    balanced = round(_balanced(correct, task.test.y), 4)
+    guess = probe(train, task.train.y, penalty).predict(test)
+    correct, balanced = guess == task.test.y, round(balanced_accuracy_score(task.test.y, guess), 4)
     return {"accuracy": round(correct.mean(), 4), "balanced_accuracy": balanced, "correct": pack(correct)}
-
-
-def _balanced(correct: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean([correct[y == k].mean() for k in np.unique(y)]))

@@ -149,6 +149,11 @@ def pixels(backbone: str, task: str) -> int:
     return LITE0_PIXELS if backbone == LITE0 else PIXELS[task]
 
 
+def loaded(backbone: str, pretrained: bool, seed: int, classes: int | None = None) -> Model:
+    """A backbone as the grid uses it: EfficientNet-Lite0 at 64 px, PhotoNet at the size of the pictures."""
+    return load_model(backbone, classes, pretrained, seed, LITE0_PIXELS if backbone == LITE0 else None)
+
+
 @lru_cache(maxsize=2)
 def drawn(backbone: str, name: str, per_class: int, seed: int) -> Task:
     """The task as one run of the grid sees it: its examples drawn by seed, and its pictures at the grid's size."""
@@ -188,6 +193,4 @@ def _model(task: Task, backbone: str, strategy: str, seed: int) -> Model:
     classes = len(task.classes)
     if strategy == "raw_pixels":
         return raw_pixels(task.train.x.shape[-1], classes, seed)
-    untrained = strategy in ("from_scratch", "untrained_frozen")
-    size = LITE0_PIXELS if backbone == LITE0 else None
-    return load_model(backbone, classes, pretrained=not untrained, seed=seed, image_size=size)
+    return loaded(backbone, strategy not in ("from_scratch", "untrained_frozen"), seed, classes)

@@ -87,7 +87,7 @@ def _photonet(name: str, pretrained: bool, image_size: int | None) -> PhotoNet:
     model, path = PhotoNet(pretrained), WEIGHTS.with_name(f"{name}.safetensors")
     model.name, model.native_size = name, image_size
     try:
-        _check_card(path)
+        check_card(path)
         with safe_open(path, framework="pt") as file:
             model.classes = json.loads(file.metadata()["classes"])
             tensors = {key: file.get_tensor(key) for key in (file.keys() if pretrained else [])}
@@ -103,12 +103,14 @@ def _photonet(name: str, pretrained: bool, image_size: int | None) -> PhotoNet:
     return model
 
 
-def _check_card(path: Path) -> None:
-    """`ValueError` unless the card of these weights names their checksum: nothing else shows a flipped bit."""
+def check_card(path: Path) -> str:
+    """The SHA-256 of weights of ours; `ValueError` unless their card names it: nothing else shows a flipped bit."""
     card = path.with_name("README.md" if path == WEIGHTS else f"{path.stem}.md")
     status = path.stat()
-    if _checksum(path, status.st_size, status.st_mtime_ns) not in card.read_text(encoding="utf-8"):
-        raise ValueError(f"its checksum is not the one on its card, {card.name}: it is damaged or was replaced")
+    found = _checksum(path, status.st_size, status.st_mtime_ns)
+    if found not in card.read_text(encoding="utf-8"):
+        raise ValueError(f"its sha256 checksum is not the one on its card, {card.name}: it is damaged or was replaced")
+    return found
 
 
 @functools.cache
