@@ -41,7 +41,7 @@ LAYER3 = {"stage": "layer3", "positions": 1}
 OURS = frozen.stages_grid(["photonet"], frozen.OURS)
 LITE0 = frozen.stages_grid([grid.LITE0], frozen.TRIED, frozen.LITE0_STAGES)
 REST = frozen.stages_grid(OTHERS, frozen.TRIED, networks=["pretrained"])
-HEADS = frozen.heads_grid(["photonet"], grid.SIZES, [*frozen.NETWORKS, "pixels"])
+HEADS = frozen.heads_grid(["photonet"], grid.OURS, [*frozen.NETWORKS, "pixels"])
 HEADLINE = frozen.heads_grid(OTHERS, {task: (n,) for task, n in grid.HEADLINE}, ["pretrained"])
 TUNED, TUNED_LITE0, EACH = ("stages_tuning",), ("stages_lite0_tuning",), tuple(frozen.PENALTIES)
 KNOBS, KNOBS_LITE0 = ("transfer_tuning",), ("transfer_lite0_tuning",)
@@ -62,6 +62,6 @@ STUDIES = {  # function, grid, seeds, minutes, version, needs, measures, headlin
     "heads": Study(frozen.heads, HEADS, range(10), 30, 4, TUNED, HEADS_MEASURES, TEN_LETTERS),
     "heads_photonets": Study(frozen.heads, HEADLINE, range(10), 2, 1, TUNED, HEADS_MEASURES),
     "heads_lite0": Study(
-        frozen.heads, frozen.heads_grid([grid.LITE0], grid.SMALL), range(10), 10, 1, TUNED_LITE0, HEADS_MEASURES
+        frozen.heads, frozen.heads_grid([grid.LITE0], grid.SIZES), range(10), 10, 1, TUNED_LITE0, HEADS_MEASURES
     ),
 }

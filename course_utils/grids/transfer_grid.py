@@ -19,22 +19,34 @@ from course_utils.training.strategies import Strategy, feature_extraction, fine_
 
 LITE0, LITE0_PIXELS = "efficientnet_lite0", 64
 PIXELS = {"digits": 32, "letters": 32, "textures": 32, "tiles": 48, "ants_bees": 48}  # a side, for PhotoNet
-SIZES = {"digits": (2, 10, 40, 139), "letters": (2, 10, 40, 1000), "tiles": (2, 5, 10), "ants_bees": (2, 10, 40, 120)}
-SMALL = {"letters": (10, 2, 40), "tiles": (10, 2, 5), "digits": (10, 2, 40)}  # for EfficientNet-Lite0, headline first
+SIZES = {"letters": (10, 2, 40), "tiles": (10, 2, 5), "digits": (10, 2, 40)}  # of each class, headline cells first
+OURS = SIZES | {"ants_bees": (10, 2, 40)}  # PhotoNet's alone: ImageNet holds ants and bees
 HEADLINE = (("letters", 10), ("tiles", 10))
 TUNED_AT = 10  # examples of each class
 POOL = {"letters": 300}  # of each class to tune on, where the pool is larger than it need be
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 FROZEN = ("raw_pixels", "untrained_frozen", "feature_extraction")  # a linear head on what never changes
-ARMS = (*((strategy, 100) for strategy in (*FROZEN, "fine_tuning")), ("from_scratch", 400), ("fine_tuning", 400))
+ARMS = (("fine_tuning", 400), ("from_scratch", 400))  # the frozen arm is the study `heads`
+SHORT = (  # lesson 00's, on ants and bees
+    *(("feature_extraction", 100), ("untrained_frozen", 100), ("raw_pixels", 100)),
+    *(("fine_tuning", 100), ("from_scratch", 100)),
+)
 DECAY = 0.01  # AdamW's, where it is not tried
 KNOBS = ("lr", "share", "decay")
 # What each arm may choose from on a task: the head's rate, the backbone's share of it, the decay of the weights.
 # As many settings for every arm.
 TRIALS = {
-    "frozen": grid_of(lr=(1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0), share=(0.0,), decay=(DECAY,)),
-    "fine_tuning": grid_of(lr=(1e-3, 3e-3, 1e-2), share=(0.1, 0.3, 1.0), decay=(DECAY,)),
-    "from_scratch": grid_of(lr=(1e-2, 3e-2, 0.1), share=(1.0,), decay=(DECAY, 0.1, 0.5)),
+    "frozen": grid_of(
+        lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), share=(0.0,), decay=(DECAY,)
+    ),
+    "fine_tuning": [
+        *grid_of(lr=(1e-3, 3e-3, 1e-2), share=(0.1, 0.3, 1.0), decay=(DECAY,)),
+        *({"lr": lr, "share": share, "decay": DECAY} for lr, share in ((3e-4, 0.3), (1e-3, 0.03), (1e-2, 0.03))),
+    ],
+    "from_scratch": [
+        *grid_of(lr=(1e-2, 3e-2, 0.1), share=(1.0,), decay=(DECAY, 0.1, 0.5)),
+        *({"lr": lr, "share": 1.0, "decay": decay} for lr, decay in ((3e-3, 0.1), (1e-2, 2.0), (3e-2, 2.0))),
+    ],
 }
 LITE0_TRIALS = {
     "fine_tuning": [
@@ -89,14 +101,8 @@ def tuned_knobs(backbone: str, task: str, strategy: str, steps: int) -> dict[str
 
 
 def transfer_grid() -> list[dict]:
-    """The settings of `transfer`: PhotoNet, every task, size and arm; longer from scratch in the headline cells."""
-    cells = [
-        {"backbone": "photonet", "task": task} | arm | {"per_class": n}
-        for arm in _named(ARMS)
-        for task, sizes in SIZES.items()
-        for n in sizes
-    ]
-    return cells + _headline("photonet", [("from_scratch", 1600)])
+    """The settings of `transfer`: the headline cells, longer from scratch there, and the rest."""
+    return _cells("photonet", OURS)
 
 
 def photonets_grid() -> list[dict]:
@@ -105,18 +111,14 @@ def photonets_grid() -> list[dict]:
 
 
 def lite0_grid() -> list[dict]:
-    """The settings of `transfer_lite0`: the headline cells first, so that whatever is cut off matters least."""
-    arms = [("fine_tuning", 400), ("from_scratch", 400)]
-    sizes = [("digits", n) for n in SMALL["digits"]]
-    sizes += [(task, n) for task in ("letters", "tiles") for n in SMALL[task][1:]]
-    rest = [{"backbone": LITE0, "task": task} | arm | {"per_class": n} for task, n in sizes for arm in _named(arms)]
-    return _headline(LITE0, [*arms, ("from_scratch", 1600)]) + rest
+    """The settings of `transfer_lite0`: as on PhotoNet, without ants and bees."""
+    return _cells(LITE0, SIZES)
 
 
 def tuning_grid() -> list[dict]:
     """The settings of `transfer_tuning`: as many for every arm."""
-    arms = [(task, arm) for arm in _named(ARMS) for task in SIZES]
-    arms += [("ants_bees", arm) for arm in _named([("from_scratch", 100)])]  # for lesson 00, where all train as long
+    arms = [(task, arm) for task in OURS for arm in _named(ARMS)]
+    arms += [("ants_bees", arm) for arm in _named(SHORT)]
     return [
         {"backbone": "photonet", "task": task} | arm | knobs
         for task, arm in arms
@@ -128,7 +130,7 @@ def lite0_tuning_grid() -> list[dict]:
     """The settings of `transfer_lite0_tuning`: five for each arm."""
     return [
         {"backbone": LITE0, "task": task, "strategy": strategy, "steps": 400} | knobs
-        for task in SMALL
+        for task in SIZES
         for strategy, trials in LITE0_TRIALS.items()
         for knobs in trials
     ]
@@ -136,6 +138,17 @@ def lite0_tuning_grid() -> list[dict]:
 
 def _named(arms: Iterable[tuple[str, int]]) -> list[dict]:
     return [{"strategy": strategy, "steps": steps} for strategy, steps in arms]
+
+
+def _cells(backbone: str, sizes: dict[str, tuple[int, ...]]) -> list[dict]:
+    """The headline cells first, then digits, then the rest, so that whatever is cut off matters least."""
+    rest = [(task, n) for task in ("digits", *sizes) for n in sizes[task] if (task, n) not in HEADLINE]
+    cells = [
+        {"backbone": backbone, "task": task} | arm | {"per_class": n}
+        for task, n in dict.fromkeys(rest)
+        for arm in _named(ARMS)
+    ]
+    return _headline(backbone, [*ARMS, ("from_scratch", 1600)]) + cells
 
 
 def _headline(backbone: str, arms: Iterable[tuple[str, int]]) -> list[dict]:
