@@ -37,6 +37,7 @@ COMMANDS = {  # what it does; what further words may be
     "pretrain": ("train PhotoNet, or measure the one that ships", "--data ZIP --out FILE, or --evaluate"),
     "recompute": ("compute stored results again", "names of experiments, as lesson00; --list says what is stale"),
     "handout": ("write copies for a class, without the solutions", "a folder; --solutions keeps and shows them"),
+    "address": ("point the links and Binder's badge at your own copy", "OWNER/REPOSITORY"),
     "doctor": ("tell what this machine has; exit 1 if something needed is missing", ""),
 }
 STARTS = {  # the module that carries it out, unless it has the command's name, with its first words

@@ -21,7 +21,8 @@ from course_utils.data.splits import Split, Task
 from course_utils.data.surfaces import PHOTOGRAPHS
 from course_utils.errors import CourseError
 from course_utils.evidence import results
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.claims import accuracy_of, mean_interval
+from course_utils.evidence.items import chance_of
 from course_utils.grids.frozen import PENALTIES
 from course_utils.grids.transfer_grid import STAGES
 from course_utils.lessons.lesson01 import figures, stages, yosinski
@@ -38,7 +39,6 @@ from course_utils.lessons.lesson01.dissection import (
     scenes,
 )
 from course_utils.lessons.lesson01.feature_visualization import Dream, dream
-from course_utils.lessons.lesson01.figures.stages import accuracy_of, chance_of
 from course_utils.lessons.lesson01.views import as_seen, photograph_of
 from course_utils.models.backbones import Model
 from course_utils.tools.run import ROOT

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.evidence.items import Tested, half_interval, tested
+from course_utils.evidence.items import Tested, half_interval, measure_of, tested
 
 FEWEST_PAIRS = 5  # below, there are points and no interval
 VERDICTS = ("holds", "refuted", "unknown", "no spread", "too few pairs")
@@ -43,6 +43,14 @@ def mean_interval(values: np.ndarray, over_items: float = 0.0) -> Interval:
         return Interval(mean, float("nan"), float("nan"), n)
     half = float(np.hypot(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n), over_items))
     return Interval(mean, mean - half, mean + half, n)
+
+
+def accuracy_of(runs: pd.DataFrame) -> Interval:
+    """The mean of one arm's runs, as `measure_of` their task says, and its interval as in `paired_difference`."""
+    measure = measure_of(runs["task"].iloc[0] if "task" in runs else None)
+    found = tested(runs, measure)
+    over_items = half_interval(found.right.mean(0), found.weights, found.groups) if found else 0.0
+    return mean_interval(runs[measure], over_items)
 
 
 class Effect(NamedTuple):

@@ -61,6 +61,17 @@ def listed(task: str | None) -> pd.DataFrame | None:
     return rows
 
 
+def measure_of(task: str | None) -> str:
+    """What is counted on a task: most tiles are intact, so there each class counts alike."""
+    return "balanced_accuracy" if task == "tiles" else "accuracy"
+
+
+def chance_of(task: str) -> float:
+    """What always giving one answer scores on a listed task: one of so many classes, or the largest class's share."""
+    shares = listed(task)["label"].value_counts(normalize=True)
+    return 1 / len(shares) if measure_of(task) == "balanced_accuracy" else shares.max()
+
+
 def number_of(rows: pd.DataFrame) -> int:
     """How many test items the rows of one task have: as many as are listed, or as hits and accuracies tell."""
     known = listed(rows["task"].iloc[0]) if "task" in rows else None

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.claims import accuracy_of
 from course_utils.plots.style import Look, ground
+
+BACKBONES = {"photonet": "PhotoNet", "efficientnet_lite0": "EfficientNet-Lite0"}  # what they are called in figures
 
 
 def means_by_size(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a size: the mean over seeds, low, high and n."""
-    groups = runs.groupby("per_class")["accuracy"]
-    return pd.DataFrame({size: mean_interval(values)._asdict() for size, values in groups}).T
+    """A row a size: the mean of one arm's runs, and low and high for new seeds and test items, and n."""
+    return pd.DataFrame({size: accuracy_of(rows)._asdict() for size, rows in runs.groupby("per_class")}).T
 
 
 def draw_curve(ax: Axes, curve: pd.DataFrame, arm: Look) -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.evidence.experiments import load_results
+from course_utils.evidence.items import measure_of
 from course_utils.grids.frozen import LITE0_STAGES, PENALTIES
 
 TASKS = {"letters": "letters", "digits": "digits", "tiles": "tiles", "ants_bees": "ants and bees"}
@@ -36,11 +37,6 @@ def probed(name: str, per_class: int = 10, positions: int = 1) -> pd.DataFrame:
     found = runs.join(best, on=["network", "task"])
     found.attrs = runs.attrs
     return found
-
-
-def measure_of(task: str) -> str:
-    """What is counted: most tiles are intact, so there each class counts alike."""
-    return "balanced_accuracy" if task == "tiles" else "accuracy"
 
 
 def stages_of(rows: pd.DataFrame) -> list[str]:

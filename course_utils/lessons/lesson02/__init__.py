@@ -3,7 +3,8 @@
 from course_utils import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {  # modules
+    "compared": ("compared",),
     "epoch_selection": ("epoch_selection",),
     "figures": ("figures",),
-    "rotated_letters": ("rotated_letters",),
+    "neighbourhood": ("neighbourhood",),
 })

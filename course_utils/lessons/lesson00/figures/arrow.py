@@ -22,7 +22,7 @@ def accuracy_against_examples(
     chance: float | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Mean accuracy against examples of each class on a log axis, with 95 % intervals over seeds.
+    """Mean accuracy against examples of each class on a log axis, with 95 % intervals.
 
     Args:
         table: one row a run, with columns strategy, per_class, seed, accuracy.
@@ -59,7 +59,7 @@ def _log_axes(ax: Axes, sizes: list[int]) -> None:
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
     ax.set_xlim(sizes[0] * 0.8, sizes[-1] * 1.1)
-    ax.set_xlabel("training examples of each class (log scale); bars: 95 % intervals over seeds")
+    ax.set_xlabel("training examples of each class (log scale); bars: 95 % intervals for new seeds and photographs")
     ax.set_ylabel("test photographs that are right")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 

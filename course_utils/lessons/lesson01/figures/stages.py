@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.evidence import items
-from course_utils.evidence.claims import Interval, mean_interval
-from course_utils.lessons.lesson01.stages import TASKS, best_stage, measure_of, stages_of
+from course_utils.evidence.claims import accuracy_of
+from course_utils.evidence.items import chance_of, measure_of
+from course_utils.lessons.lesson01.stages import TASKS, best_stage, stages_of
+from course_utils.plots.comparisons import BACKBONES
 from course_utils.plots.contrast import readable
 from course_utils.plots.style import Drawing, ground, say, styled
 
-BACKBONES = {"photonet": "PhotoNet", "efficientnet_lite0": "EfficientNet-Lite0"}
 TRAINED = "#3f90da"
 REACH = {"tiles": 60}  # per cent that a panel shows; the others 125, with room for a star
 LEGEND = (
@@ -72,16 +72,3 @@ def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
     lead = "clearly leads every other stage" if best.clear else "does not clearly lead every other stage"
     return f"{title}: {numbers}; {best.stage} {lead}; untrained {100 * twin.min():.0f} to {100 * twin.max():.0f} %."
 
-
-def accuracy_of(runs: pd.DataFrame) -> Interval:
-    """The mean of one arm's runs with its 95 % interval over new seeds and, where hits are stored, new test items."""
-    measure = measure_of(runs["task"].iloc[0])
-    found = items.tested(runs, measure)
-    over_items = items.half_interval(found.right.mean(0), found.weights, found.groups) if found else 0.0
-    return mean_interval(runs[measure], over_items)
-
-
-def chance_of(task: str) -> float:
-    """What always giving the same answer would score: the share of the largest class, or one of so many classes."""
-    shares = items.listed(task)["label"].value_counts(normalize=True)
-    return 1 / len(shares) if measure_of(task) == "balanced_accuracy" else shares.max()

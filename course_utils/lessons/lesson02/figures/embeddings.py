@@ -6,14 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from sklearn.neighbors import NearestNeighbors
 
 from course_utils.errors import CourseError
+from course_utils.lessons.lesson02.neighbourhood import COUNT, neighbour_share
 from course_utils.plots.style import Drawing, colour_of, ground, say, styled
 
 LEFT, RIGHT = "#3f90da", "#bd1f01"  # frames of the two sides of a photograph
 THUMBNAIL = 20  # points on the figure
-NEAREST = 5
 
 
 @styled
@@ -58,20 +57,13 @@ def picture_maps(
     chance = 1 / len(classes)
     figure.supxlabel(
         f"shown: {what}; blue frame: left side of a photograph, red and dashed: right side"
-        f"\na match: of the {NEAREST} left dots nearest to a right one, those of its class ({chance:.0%} by chance)",
+        f"\na match: of the {COUNT} left dots nearest to a right one, those of its class ({chance:.0%} by chance)",
         fontsize=12,
     )
     return say(figure, (
-        f"{len(pictures)} pictures as dots on {len(maps)} maps, with {what} as pictures. Of the {NEAREST} left dots "
+        f"{len(pictures)} pictures as dots on {len(maps)} maps, with {what} as pictures. Of the {COUNT} left dots "
         f"nearest to each right one, so many have its class: {'; '.join(said)}."
     ))  # fmt: skip
-
-
-def neighbour_share(places: np.ndarray, y: np.ndarray, right: np.ndarray) -> float:
-    """Of the five left points (N x D places) nearest to each right one, the share that has its class."""
-    search = NearestNeighbors(n_neighbors=NEAREST).fit(places[~right])
-    near = search.kneighbors(places[right], return_distance=False)
-    return float((y[~right][near] == y[right][:, None]).mean())
 
 
 def _middles(places: np.ndarray, y: np.ndarray, right: np.ndarray) -> np.ndarray:

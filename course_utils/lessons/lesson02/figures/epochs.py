@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from course_utils.evidence.claims import mean_interval
 from course_utils.lessons.lesson02.epoch_selection import EPOCHS, OTHERS, SAME
@@ -34,7 +35,7 @@ def chosen_epochs(table: pd.DataFrame) -> Figure:
         for name, colour, marker in ((SAME, RED, "s"), (OTHERS, BLUE, "o")):
             means = _line(ax, rows[rows["reported_on"] == name], colour_of(colour, MARK), marker)
             ends.append((means.index[-1], means.iloc[-1], f"{SIGNS[marker]} on {name}", colour_of(colour)))
-            said.append(f"{look(strategy).name} on {name} {_listed(means.index, means, '+.3f')}")
+            said.append(f"{look(strategy).name} on {name} {_listed(means.index, means, '+.1f')}")
         ax.axhline(0, color=ground().ink, ls=(0, (4, 2)), lw=1.5)
         ends.append((means.index[-1], 0, "- - last epoch", ground().ink))
         ax.set_xscale("log")
@@ -42,16 +43,17 @@ def chosen_epochs(table: pd.DataFrame) -> Figure:
         ax.minorticks_off()
         ax.set_title(look(strategy).name)
     name_ends(axes[-1], ends)
-    axes[0].set_ylabel("accuracy of the chosen epoch,\nminus that of the last")
+    axes[0].set_ylabel("points by which the chosen epoch\nis ahead of the last")
     axes[0].yaxis.set_major_formatter(_signed)
+    figure.suptitle("The fewer photographs choose, the more the best epoch flatters")
     figure.supxlabel("photographs that choose the epoch (log scale); bars: 95 % intervals over seeds", fontsize=12)
-    return say(figure, f"The best of {EPOCHS} epochs, chosen by some photographs. By their number, its accuracy "
-                       f"minus that of the last epoch: {'; '.join(said)}.")  # fmt: skip
+    return say(figure, f"The best of {EPOCHS} epochs, chosen by some photographs. By their number, the points by "
+                       f"which it is ahead of the last epoch: {'; '.join(said)}.")  # fmt: skip
 
 
 def _line(ax: Axes, rows: pd.DataFrame, colour: str, marker: str) -> pd.Series:
-    """A line of mean differences to the last epoch, one for each number that chose; the means."""
-    groups = (rows["accuracy"] - rows["last"]).groupby(rows["chosen_by"])
+    """A line of mean differences to the last epoch in points, one for each number that chose; the means."""
+    groups = (100 * (rows["accuracy"] - rows["last"])).groupby(rows["chosen_by"])
     found = pd.DataFrame({count: mean_interval(values)._asdict() for count, values in groups}).T
     reach = found["mean"] - found["low"], found["high"] - found["mean"]
     ax.errorbar(found.index, found["mean"], reach, color=colour, marker=marker, ms=8, lw=2.5, capsize=4)
@@ -59,7 +61,7 @@ def _line(ax: Axes, rows: pd.DataFrame, colour: str, marker: str) -> pd.Series:
 
 
 def _signed(value: float, _: int) -> str:
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}") if abs(value) > 1e-9 else "0"
+    return f"{value:+.0f}".replace("-", "\N{MINUS SIGN}") if abs(value) > 1e-9 else "0"
 
 
 @styled
@@ -93,8 +95,10 @@ def splits_and_folds(scores: dict[str, np.ndarray], test: dict[str, float]) -> F
     ax.set_xticks(range(len(scores)), labels, fontsize=11)
     ax.tick_params(axis="x", length=0)
     ax.grid(False, axis="x")
-    ax.set(ylabel="accuracy of a probe", xlabel="stage, and how often each way chooses it")
-    figure.legend(loc="outside upper left", ncols=3, handletextpad=0.3, markerscale=1.8)
+    ax.set(ylabel="right answers of a probe", xlabel="stage, and how often each way chooses it")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    figure.suptitle("One split is a matter of luck; folds agree with each other")
+    figure.legend(loc="outside lower center", ncols=3, handletextpad=0.3, markerscale=1.8)
     return say(figure, f"Estimates of accuracy for each stage. {'; '.join(said)}; on the test split "
                        f"{_listed(scores, test.values())}.")  # fmt: skip
 

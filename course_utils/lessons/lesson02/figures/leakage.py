@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from course_utils.plots.contrast import MARK
 from course_utils.plots.style import axes_of, colour_of, ground, say, styled
@@ -29,9 +30,13 @@ def leaked_and_clean(runs: pd.DataFrame, ax: Axes | None = None) -> Figure:
         table = runs.pivot(index="seed", columns="pretrained_with", values=column)[[WITHOUT, WITH]]
         for k, (before, after) in enumerate(table.to_numpy()):
             _line(ax, place + APART * (k - (len(table) - 1) / 2), before, after, colour_of(colour, MARK))
-        said.append(f"{name} {', '.join(f'{a:.2f} to {b:.2f}' for a, b in table.to_numpy())}")
+        said.append(f"{name} {', '.join(f'{100 * a:.0f} to {100 * b:.0f} %' for a, b in table.to_numpy())}")
     shares = runs[[*GROUPS]]
     ax.set_ylim(shares.min(axis=None) - ROOM, shares.max(axis=None) + ROOM)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    gains = runs.groupby("pretrained_with")[[*GROUPS]].mean().loc[[WITHOUT, WITH]].diff().iloc[-1]
+    ax.figure.suptitle(f"Leaked bees gain {100 * (gains['leaked_bees'] - gains['clean_bees']):.0f} points more "
+                       "than clean ones")  # fmt: skip
     _explain(ax)
     return say(ax.figure, (
         f"Share of test bees that are right, a line for each of {runs['seed'].nunique()} pairs of networks, from the "
@@ -43,7 +48,7 @@ def _line(ax: Axes, x: float, before: float, after: float, colour: str) -> None:
     ax.plot([x, x], [before, after], color=colour, lw=2)
     ax.plot(x, before, **RING, mfc=ground().paper, mec=colour)
     ax.plot(x, after, **DOT, color=colour)
-    gain = f"{after - before:+.2f}".replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
+    gain = f"{100 * (after - before):+.0f}".replace("+0", "0").replace("-0", "0").replace("-", "\N{MINUS SIGN}")
     ax.annotate(gain, (x, max(before, after)), (0, 12), textcoords="offset points", ha="center", color=ground().ink)
 
 

@@ -1,0 +1,51 @@
+"""Where a copy of the course lives on GitHub, set everywhere at once: the command `address`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_utils.errors import CourseError
+from course_utils.tools.build import write_if_new
+from course_utils.tools.run import ROOT
+
+PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff")
+FORM = r"[A-Za-z0-9-]+/[\w.-]+"
+LINK = re.compile(rf"((?:mybinder\.org/v2/gh|https://github\.com)/)({FORM}?)(?=[/\s)>\"]|$)")
+
+
+def set_address(copy: str, root: Path = ROOT) -> list[str]:
+    """Point every link to the course's own repository, Binder's badge among them, at `copy`; the pages that changed.
+
+    Raises:
+        CourseError: `copy` is not OWNER/REPOSITORY, or a page cannot be written.
+    """
+    copy = copy.removeprefix("https://github.com/").removesuffix(".git").strip("/")
+    if not re.fullmatch(FORM, copy):
+        raise CourseError(f"{copy!r} is no address of a copy.\nGive its owner and its name, such as jane/transfer.")
+    texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
+    old = next(found[2] for found in LINK.finditer(texts["README.md"]) if "mybinder" in found[1])
+    new = {page: re.sub(rf"(?<=/){re.escape(old)}(?=[/\s)>\"]|$)", copy, text) for page, text in texts.items()}
+    changed = [page for page in PAGES if new[page] != texts[page]]
+    for page in changed:
+        write_if_new(root / page, new[page].encode())
+    return changed
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m course_utils address", description=__doc__)
+    parser.add_argument("copy", metavar="OWNER/REPOSITORY", help="your copy on GitHub")
+    options = parser.parse_args(arguments)
+    try:
+        changed = set_address(options.copy, root)
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"Changed: {', '.join(changed)}. Commit and push them." if changed else "Every link names it already.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
