@@ -301,7 +301,7 @@ def test_items_that_share_a_family_count_as_one_group():
     effect = paired_difference(table, "a", "b")
     apart = paired_difference(table.drop(columns="task"), "a", "b")
     assert (effect.groups, apart.groups) == (5, 2600)
-    assert "new groups of test items (5 here)" in str(effect)
+    assert "new font families (5 here)" in str(effect)
     assert apart.low > 0 > effect.low  # five fonts are few
 
 
@@ -344,12 +344,12 @@ SMALL = [0.001, -0.002, 0.0, 0.002, -0.001]
     [(UP, {}, "holds", ""), (DOWN, {"direction": "lower"}, "holds", ""),
      (DOWN, {}, "refuted", "the whole interval lies on the other side"),
      (UP, {"direction": "lower"}, "refuted", "on the other side"),
-     (FLAT, {}, "unknown", "within ± 0.101"), (FLAT, {"direction": "lower"}, "unknown", "within ± 0.101"),
-     (SMALL, {"direction": "level", "margin": 0.01}, "holds", "inside of ± 0.01"),
-     (SMALL, {"direction": "level", "margin": 0.001}, "unknown", "within ± 0.002"),
-     (UP, {"direction": "level", "margin": 0.01}, "refuted", "outside of ± 0.01"),
-     (DOWN, {"direction": "level", "margin": 0.01}, "refuted", "outside of ± 0.01"),
-     (FLAT, {"direction": "level", "margin": 0.01}, "unknown", "within ± 0.101"),
+     (FLAT, {}, "unknown", "within ± 10.1 points"), (FLAT, {"direction": "lower"}, "unknown", "within ± 10.1 points"),
+     (SMALL, {"direction": "level", "margin": 0.01}, "holds", "inside of ± 1 points"),
+     (SMALL, {"direction": "level", "margin": 0.001}, "unknown", "within ± 0.2 points"),
+     (UP, {"direction": "level", "margin": 0.01}, "refuted", "outside of ± 1 points"),
+     (DOWN, {"direction": "level", "margin": 0.01}, "refuted", "outside of ± 1 points"),
+     (FLAT, {"direction": "level", "margin": 0.01}, "unknown", "within ± 10.1 points"),
      ([0.0] * 6, {}, "no spread", "no result"), ([0.1] * 6, {}, "no spread", "no result"),
      ([0.0] * 6, {"direction": "level", "margin": 0.1}, "no spread", "no result"),
      (UP[:4], {}, "too few pairs", "5 seeds or more"), ([0.1] * 4, {}, "too few pairs", "5 seeds or more")],

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from course_utils.errors import CourseError
-from course_utils.evidence.items import Tested, half_interval, measure_of, tested
+from course_utils.evidence.items import GROUPS, Tested, half_interval, measure_of, tested
 
 FEWEST_PAIRS = 5  # below, there are points and no interval
 VERDICTS = ("holds", "refuted", "unknown", "no spread", "too few pairs")
@@ -76,11 +76,12 @@ class Effect(NamedTuple):
 
     def __str__(self) -> str:
         """The difference with its interval, what that covers, and how many seeds agree, in words."""
+        mean, low, high = (100 * value for value in (self.mean, self.low, self.high))
         if self.n < FEWEST_PAIRS:
-            return f"{self.mean:+.3f} (only {self.n} seeds, so no interval)"
+            return f"{mean:+.1f} points (only {self.n} seeds, so no interval)"
         ties = f", {self.ties} tied" if self.ties else ""
         return (
-            f"{self.mean:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f} for {self.covers}; "
+            f"{mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f} for {self.covers}; "
             f"{self.agree} of {self.n} seeds agree{ties})"
         )
 
@@ -116,7 +117,8 @@ def paired_difference(
     if items and found and found.groups.any():  # one group alone would not tell how others differ
         right, other = np.split(found.right, 2)
         half, groups = half_interval(right.mean(0) - other.mean(0), *found[1:]), len(set(found.groups))
-        few = f"new groups of test items ({groups} here)" if groups < len(found.groups) else "new test items"
+        shared = GROUPS.get(rows["task"].iloc[0] if "task" in rows else None, "groups of test items")
+        few = f"new {shared} ({groups} here)" if groups < len(found.groups) else "new test items"
         covers = f"new seeds and {few}"
     mean, low, high, n = mean_interval(gaps, half)
     if n < FEWEST_PAIRS:
@@ -230,7 +232,7 @@ def _verdict(effect: Effect, direction: str, margin: float | None) -> tuple[str,
     if margin is None and high < 0:
         return "refuted", " (the whole interval lies on the other side)"
     if margin and -margin < low and high < margin:
-        return "holds", f" (the whole interval lies inside of ± {margin:g})"
+        return "holds", f" (the whole interval lies inside of ± {100 * margin:g} points)"
     if margin and (low >= margin or high <= -margin):
-        return "refuted", f" (the whole interval lies outside of ± {margin:g})"
-    return "unknown", f" (the difference lies within ± {max(abs(low), abs(high)):.3f})"
+        return "refuted", f" (the whole interval lies outside of ± {100 * margin:g} points)"
+    return "unknown", f" (the difference lies within ± {100 * max(abs(low), abs(high)):.1f} points)"

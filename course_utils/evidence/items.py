@@ -15,6 +15,8 @@ from course_utils.evidence import results
 
 TASKS = ("ants_bees", "digits", "letters", "textures", "tiles")  # whose items are listed
 
+GROUPS = {"letters": "font families", "tiles": "tiles", "textures": "photographs"}  # what test items share
+
 
 class Tested(NamedTuple):
     """Test items of some rows: which were right (rows x items), what each counts, and the number of its group."""

@@ -37,11 +37,11 @@ class SpotCheck(NamedTuple):
         """What was run, what came, and whether that is near."""
         what = ", ".join(f"{name} {value}" for name, value in self.setting.items())
         if self.hindrance:
-            return f"Not run again here ({what}), so the stored {self.stored:.3f} stands unchecked:\n{self.hindrance}"
+            return f"Not run again here ({what}), so the stored {self.stored:.1%} stand unchecked:\n{self.hindrance}"
         verdict = "nearly the same" if self.near else "NOT nearly the same"
         return (
-            f"Run again here ({what}): accuracy {self.accuracy:.3f}; stored: {self.stored:.3f}.\n"
-            f"That is {verdict}: {self.allowed:.3f} apart is allowed, the larger of 2 points and 1.5 test items."
+            f"Run again here ({what}): {self.accuracy:.1%} right; stored: {self.stored:.1%}.\n"
+            f"That is {verdict}: up to {100 * self.allowed:.1f} points apart is allowed."
         )
 
     __repr__ = __str__

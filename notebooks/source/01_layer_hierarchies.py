@@ -7,7 +7,7 @@
 #
 # After this lesson you can
 #
-# - read a feature map, and tell how far it is from the pixels;
+# - read a feature map, and tell an early one from a late one;
 # - measure with a probe what any stage of a network knows;
 # - find the best stage for your own pictures without looking at the test pictures.
 #
@@ -31,12 +31,12 @@ TASK = "digits"  # or the path of a folder of pictures, with a folder for each c
 # %% [markdown]
 # ## A photograph goes through a network · 2 min
 #
-# PhotoNet has five **stages**. Each makes new **maps** from those of the one before: more **channels**, fewer places.
-# A channel is one map. For each place it holds a number, the **activation**, which says how strongly something was
-# found there.
+# **PhotoNet** is a small network that learned to name photographs. It has five **stages**, called `stem`, `layer1`, …,
+# `layer4`. Each makes new **maps** from those of the one before; later ones have more maps, or **channels**, and fewer
+# places. For each place a map holds a number, the **activation**, which says how strongly something was found there.
 #
-# Move the slider from stage to stage. Below each map, your photograph comes out of the fog where the map is bright.
-# What may each channel have found?
+# Move the slider from the stem to layer4. Below each map, your photograph comes out of the fog where the map is bright.
+#
 
 # %%
 from course_utils.lessons import lesson01
@@ -55,13 +55,13 @@ widgets.slider(lambda stage: draw(photograph, maps[stage][0], stage), maps, "sta
 # edges in the stem, and over the ant's head, its body, its legs and the twig in the last stage.
 # </details>
 #
-# Early maps are drawings of the photograph. Late ones are coarse, and each is bright on one part of the thing. Nobody
-# told the network about heads or legs. Change `PHOTOGRAPH`, to 16 or to a picture of yours, and look again.
+# Early maps are drawings of the photograph. Late ones are coarse, and some are bright on one part of the thing alone.
+# Set `PHOTOGRAPH` to 16, or to a picture of yours.
 #
 # ## Where it begins · 1 min
 #
-# The stem is one convolution. Its **kernels**, 7 x 7 weights each, slide over the photograph. They look at red, green
-# and blue, so each is a small picture itself. Beside them is the **untrained** network, the same with random weights.
+# The stem is one convolution. Its **kernels**, 7 x 7 weights each, slide over the photograph. Beside them is the
+# **untrained** network, the same with random weights.
 
 # %%
 untrained = load_model("photonet", pretrained=False)
@@ -73,14 +73,15 @@ lesson01.figures.filters(model.stages["stem"][0].weight, untrained.stages["stem"
 # a few stripes. The untrained ones show noise without any pattern.
 # </details>
 #
-# Nobody drew these edges and blobs. They came out of naming photographs, and other networks that learned from
-# photographs have such a stem too. That is where the word "universal" comes from.
+# Nobody drew these edges and blobs. They came out of naming photographs, and [many other
+# networks](https://arxiv.org/abs/1411.1792) have such a stem too. That is where the word "universal" comes from.
 #
-# ## Exercise: sort the stages · easy · 8 min
+# ## Exercise: sort the stages · easy · 6 min
 #
 # Five panels show another photograph as the five stages see it, each the mean over all channels. Which order is it
 # from stem to layer4? And which clue did you use: **1** the colours, **2** the grain (how large the squares are, how
-# sharp the outlines), **3** how bright a panel is? Answer with both: five letters and a number.
+# sharp the outlines), **3** how bright a panel is? Two panels have squares of the same size; of these the earlier one
+# has the sharper outlines. Answer with both: five letters and a number.
 
 # %%
 other = lesson01.views.photograph_of(18)
@@ -106,19 +107,20 @@ check("01-order", answer, solution=True)
 # %% [markdown]
 # ## How would it show? · 2 min
 #
-# Looking is not measuring. A **probe** is: take the **features** of a stage, its maps averaged over all places, and
+# A **probe** measures it: take the **features** of a stage, its maps averaged over all places, and
 # train the simplest classifier on them, a linear one. What the probe gets right must be in the features, for it has
 # nothing else to go by.
 #
-# Before you look: what would you have to see?
+# What would you see?
 #
 # - **Universal early:** a trained stem beats an untrained one, on every task.
-# - **Specific late:** for a task unlike the source, the best stage comes before the last one.
+# - **Specific late:** for a task unlike the **source**, what the network was trained on, the best stage comes before
+#   the last one.
 #
 # PhotoNet's source is photographs. Our tasks are **letters** in many fonts, handwritten **digits**, magnetic **tiles**
 # with five kinds of faults or none, and **ants and bees**. Only the last is like the source.
 #
-# Commit yourself. PhotoNet has never learned a letter.
+# PhotoNet has never learned a letter.
 
 # %%
 quiz("01-star")
@@ -127,8 +129,7 @@ quiz("01-star")
 # ## Where is the best stage? · 4 min
 #
 # Here are the probes, with ten examples of each class. The **star** marks the stage that did best on training
-# pictures kept aside. That is **tuning**, and it never sees the test pictures: whoever chooses on those fools
-# themselves. The star is filled if its stage then clearly leads every other one on the test pictures.
+# pictures kept aside. The test pictures only decide whether it is filled: then its stage clearly leads every other one.
 
 # %%
 photonet = lesson01.stages.probed("stages")
@@ -148,9 +149,8 @@ star = letters.chosen.iloc[0]
 recall("01-star", {"stem": "A", "layer1": "A", "layer4": "C"}.get(star, "B"))
 
 # %% [markdown]
-# For letters the best stage is layer3. Perhaps the last one has moved on to naming things, and lost the strokes. For
-# digits, and for ants and bees, the last two stages are level. For tiles the star is not even on the longest bar: with
-# so few test tiles nobody can tell.
+# For letters the best stage is layer3. For the other three we cannot tell: at digits, and at ants and bees, the last
+# two stages are level, and for tiles the star is not even on the longest bar.
 #
 # One sentence was written down before the probes ran, our **primary claim**:
 
@@ -159,8 +159,8 @@ claim("With ten letters of each class, layer3 is more accurate than layer4 by {e
       paired_difference(letters, "layer3", "layer4", on="stage"))
 
 # %% [markdown]
-# The interval counts other seeds and other font families. Everything else in the figure is **exploratory**, a reason
-# to measure again. One of these very probes is done again here and now:
+# The interval covers luck in the draw and in the fonts of the test. Everything else here is
+# **exploratory**. One probe is done again now:
 
 # %%
 spot_check("stages")
@@ -170,30 +170,31 @@ spot_check("stages")
 #
 # Ten seeds per bar, each with its own draw of the examples. Each probe has a penalty tuned for this very task, stage
 # and size, on three other seeds and within the training pool; these also choose the star. The untrained network is
-# drawn anew by each seed, and takes its batch-norm statistics from the training pictures. Whether a stage leads *every*
-# other one is four comparisons, so Holm's correction is applied. Test letters are in five font families that no
-# probe learned from. Of tiles most are intact, so each kind counts alike. At ants and bees nothing but PhotoNet can be
-# asked: other networks have seen them.
+# drawn anew by each seed, and takes its batch-norm statistics from the training pictures. Whether a stage leads
+# *every* other one is four comparisons, so Holm's correction is applied. Test letters are in five font families that
+# no probe learned from. Of tiles most are intact, so each kind counts alike. Ants and bees are tested on PhotoNet
+# only: other networks have seen them.
 # </details>
 #
 # ## And the early layers? · 1 min
 #
-# What do trained weights add, in points, at each stage?
+# What do trained weights add to random ones, in points, at each stage? After ± stands half of the 95 % interval.
 
 # %%
 lesson01.stages.gains(photonet)
 
 # %% [markdown]
-# Read the column of the stem. "Universal" would be a clear gain in every row, and there is none. What training adds
-# comes later, most of it at layer3 and layer4.
+# Read the column of the stem. "Universal" would be a clear gain in every row, and there is none. Clear gains come
+# later: for letters from layer1 on, for digits from layer2 on.
 #
-# But averages drop *where* things are, and an early stage knows little else. The [lab](01_lab.ipynb) keeps the places.
+# But averaging throws away *where* an edge is, and that is most of what an early stage knows. The [lab](01_lab.ipynb)
+# keeps the places.
 #
-# ## Exercise: probe it yourself · medium · 12 min
+# ## Exercise: probe it yourself · medium · 10 min
 #
-# `train` and `test` are the features of one stage (N x D). Write the function that gives the accuracy on the test
-# features. **Standardise** each feature first (mean 0, spread 1), then fit `LogisticRegression(max_iter=1000)`. Which
-# examples may the scaler see?
+# `train` and `test` are the features of one stage (N pictures x D channels). Write the function that gives the
+# accuracy on the test features, as a fraction. **Standardise** each feature first (mean 0, spread 1), then fit
+# `LogisticRegression(max_iter=1000)`. Which examples may the scaler see?
 
 # %%
 from sklearn.linear_model import LogisticRegression
@@ -217,8 +218,8 @@ check("01-probe", probe_stage, solution=True)
 # %% [markdown]
 # ## Your own pictures · 2 min
 #
-# Which stage suits your `TASK`? **Five-fold validation** asks the training pictures alone: learn from four fifths,
-# predict the rest, five times in turn.
+# Which stage suits the `TASK` that you named at the top? **Five-fold validation** asks the training pictures alone:
+# learn from four fifths, predict the rest, five times in turn. It is one draw, so a few points may be luck.
 
 # %%
 import os
@@ -261,8 +262,8 @@ for mode in ("eval", "train"):
 
 # %% [markdown]
 # In `eval` the order makes no difference. In `train` the same pictures, once sorted, are mostly wrong: what ten
-# neighbours have in common, their class, is what batch norm takes away. No error, no warning. Call `model.eval()`
-# before you take features; `extract` does it for you.
+# neighbours have in common, their class, is what batch norm takes away. Call `model.eval()` before you take
+# features; `extract` does it for you.
 #
 # ## One question from before · 1 min
 
@@ -273,17 +274,17 @@ quiz("01-seed")
 # ## What to take away · 1 min
 #
 # 1. A map shows where a stage looks; a probe measures what it knows.
-# 2. Which stage is best depends on the task: for letters the one before the last.
-# 3. Trained kernels look universal, and yet a stem's averages tell a probe no more than random ones do.
+# 2. For letters the best stage is the one before the last. For our other tasks we cannot tell.
+# 3. Trained kernels look universal, and yet a stem's averages do not clearly tell a probe more than random ones do.
 #
-# **Your pictures are unlike the source? Probe every stage on training pictures kept aside, and put the head where it is
-# best.**
+# **Your pictures are unlike the source? Probe every stage on training pictures kept aside, and put the head where it
+# is best; if stages are level, take either.**
 #
 # > *"Early layers are universal, late layers are specific to the task."* · on PhotoNet alone, "specific late" **holds
 # > when** the task is letters, where layer3 leads layer4 by 7.7 points; elsewhere **we cannot tell**. "Universal early"
 # > does not show in averaged features.
 #
-# **Where next.** The [lab](01_lab.ipynb) shows what excites a channel, lets channels dream, and keeps the places. The
+# **Where next.** The [lab](01_lab.ipynb) goes on. The
 # papers are [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes, and [Yosinski and others
 # 2014](https://arxiv.org/abs/1411.1792) on what transfers. The call in your own project is
 # `torchvision.models.feature_extraction.create_feature_extractor(model, ["layer3"])`.

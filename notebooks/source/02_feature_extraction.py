@@ -13,9 +13,9 @@
 #
 # <details><summary>For teachers</summary>
 #
-# Route for 90 minutes: the core, then the lab's "Costs" and "A real leak". Collect the votes for the prediction by hand.
-# Let pupils guess the three percentages of the first figure before it is shown. In a hurry, skip "What does a step
-# cost?". The mistake to expect: `backbone.eval()` once, before a loop that calls `train()`.
+# Route for 90 minutes: the core, then the lab's "Costs" and "A real leak". Collect the votes for the prediction by
+# hand. Let pupils guess the three percentages of the first figure before it is shown. In a hurry, skip "What does a
+# step cost?". The mistake to expect: `backbone.eval()` once, before a loop that calls `train()`.
 # </details>
 
 # %%
@@ -55,9 +55,9 @@ widgets.slider(show, [near.most_ordinary(found), *others], "test photograph")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# A test photograph on the left, and three rows of its five nearest neighbours on the right, each with a tick if it shows
-# the same class and a cross if not. At the end of each row stands the share that is right over all test photographs. It
-# is largest for the pretrained network.
+# A test photograph on the left, and three rows of its five nearest neighbours on the right, each with a tick if it
+# shows the same class and a cross if not. At the end of each row stands the share that is right over all test
+# photographs. It is largest for the pretrained network.
 # </details>
 #
 # The first photograph is the most ordinary one: its three rows come closest to the averages at their ends. By pixels,
@@ -74,8 +74,8 @@ lesson02.figures.letters_shown(letters)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Eight capital letters in two rows. The upper row is learned from, the lower one is tested and has other fonts. Some are
-# slanted, turned a little, blurred, or light on dark.
+# Eight capital letters in two rows. The upper row is learned from, the lower one is tested and has other fonts. Some
+# are slanted, turned a little, blurred, or light on dark.
 # </details>
 
 # %%
@@ -196,9 +196,10 @@ with freezing.assert_frozen(backbone):
 #
 # ## How good, with how many? · 4 min
 #
-# One run proves nothing, so here are stored ones, ten seeds per size. There are three ways to learn: **frozen**, with the
-# best stage of the backbone and, where that helps, the places kept; **fine-tuning**, where the backbone learns too; and
-# **from scratch**, which has no transfer. The grey band is what a head alone can do without any trained backbone.
+# One run proves nothing, so here are stored ones, ten seeds per size. There are three ways to learn: **frozen**, with
+# the best stage of the backbone and, where that helps, the places kept; **fine-tuning**, where the backbone learns
+# too; and **from scratch**, which has no transfer. The grey band is what a head alone can do without any trained
+# backbone.
 
 # %%
 photonet = lesson02.compared.ways_to_use("photonet")
@@ -246,10 +247,10 @@ spot_check("heads")
 # <details><summary>How this was measured</summary>
 #
 # Fine-tuning and from scratch had 400 updates of 16 pictures, and twelve settings each to choose from, tried on other
-# seeds within the training pool; the heads are fitted to the end, with a penalty, a stage and the number of places chosen
-# in the same way. Test letters are in five font families that nobody learned from, and the settings were chosen on families
-# held out like them. The intervals count other seeds and other test pictures, those of one font, tile or photograph
-# together. Ants and bees are shown for PhotoNet alone, whose source holds neither.
+# seeds within the training pool; the heads are fitted to the end, with a penalty, a stage and the number of places
+# chosen in the same way. Test letters are in five font families that nobody learned from, and the settings were
+# chosen on families held out like them. The intervals count other seeds and other test pictures, those of one font,
+# tile or photograph together. Ants and bees are shown for PhotoNet alone, whose source holds neither.
 # </details>
 #
 # ## What does a step cost? · 3 min
@@ -289,18 +290,18 @@ quiz("02-probe")
 # %% [markdown]
 # ## What to take away · 1 min
 #
-# 1. Freezing means parameters *and* batch-norm statistics. Check it; `requires_grad = False` alone lets a network drift.
+# 1. Freezing means parameters *and* batch-norm statistics. Check it; `requires_grad = False` alone lets a network
+#    drift.
 # 2. A frozen backbone with a fitted head is a cheap start, and its features can be computed once.
 # 3. PLACEHOLDER
 #
 # **PLACEHOLDER ADVICE**
 #
-# > *"Below 500 examples per class, freeze"* · PLACEHOLDER
-# >
-# > *"Extracting features is about twice as fast as fine-tuning"* · **does not hold here**: a step takes about a third of
-# > the time, and with cached features hardly any.
+# > *"Below 500 examples per class, freeze"* · PLACEHOLDER > *"Extracting features is about twice as fast as
+# > fine-tuning"* · **does not hold here**: a step takes about a third of the time, and with cached features hardly
+# > any.
 #
-# **Where next.** The [lab](02_lab.ipynb) has maps of features, the choice of a stage and of an epoch, a real leak, costs
-# and homework. The papers are [Sharif Razavian and others 2014](https://arxiv.org/abs/1403.6382), "CNN features
-# off-the-shelf", and [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974). The call in your own project is
-# `timm.create_model("resnet18", pretrained=True, num_classes=0)`: without classes it gives features.
+# **Where next.** The [lab](02_lab.ipynb) has maps of features, the choice of a stage and of an epoch, a real leak,
+# costs and homework. The papers are [Sharif Razavian and others 2014](https://arxiv.org/abs/1403.6382), "CNN features
+# off-the-shelf", and [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974). The call in your own project
+# is `timm.create_model("resnet18", pretrained=True, num_classes=0)`: without classes it gives features.

@@ -28,8 +28,8 @@ from course_utils import (
 # %% [markdown]
 # ## The map · 8 min
 #
-# Nobody can see in 256 dimensions. So people flatten features to two and look at the map. Such maps are pretty, and they
-# are easy to believe too much.
+# Nobody can see in 256 dimensions. So people flatten features to two and look at the map. Such maps are pretty, and
+# they are easy to believe too much.
 #
 # Our pictures are patches of 14 photographs, some from the left side of each and some from the right. Neither network
 # has ever seen them.
@@ -72,10 +72,10 @@ widgets.choice(draw, photographs, "show")
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Four maps of the same 420 patches, PCA above and t-SNE below, the pretrained network on the left and the untrained one
-# on the right. Each patch is a grey dot; one of each photograph and side is shown as a picture, in a blue frame for the
-# left side and a dashed red one for the right. By PCA most dots lie in one heap. By t-SNE they lie in islands. Each title
-# says how often neighbours on the map come from the same photograph.
+# Four maps of the same 420 patches, PCA above and t-SNE below, the pretrained network on the left and the untrained
+# one on the right. Each patch is a grey dot; one of each photograph and side is shown as a picture, in a blue frame
+# for the left side and a dashed red one for the right. By PCA most dots lie in one heap. By t-SNE they lie in
+# islands. Each title says how often neighbours on the map come from the same photograph.
 # </details>
 #
 # Choose `cat`: where do its two sides lie, and on which map? The network without training is not blind. It sorts by
@@ -98,14 +98,14 @@ pd.Series({name: f"{near.neighbour_share(places, y, right):.0%}"
 # flatter**: with few neighbours to please, t-SNE tidies up more than the features deserve. And the size of an island
 # means nothing at all.
 #
-# Use a map to find a question, such as "why do these two lie together?", and answer it with a number. There is much more
-# on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
+# Use a map to find a question, such as "why do these two lie together?", and answer it with a number. There is much
+# more on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
 # ## Which stage to take · 8 min
 #
-# Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer, for
-# it is for one measurement at the end. So the fifty have to.
+# Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer,
+# for it is for one measurement at the end. So the fifty have to.
 #
 # The simplest way is to keep ten aside and train a probe on the other forty. Here that is done five times, with other
 # tens:
@@ -128,8 +128,8 @@ pd.DataFrame(scores(splits), index=[f"split {k}" for k in range(1, 6)])
 
 # %% [markdown]
 # Which stage comes out on top depends on which ten they are. **Cross-validation** holds out every picture once: five
-# **folds** of ten, each in turn, and the five accuracies are averaged. How much does that help? We cut the fifty into five
-# folds in twenty random ways.
+# **folds** of ten, each in turn, and the five accuracies are averaged. How much does that help? We cut the fifty into
+# five folds in twenty random ways.
 
 # %%
 from course_utils.lessons import lesson02
@@ -144,8 +144,8 @@ lesson02.figures.splits_and_folds(found, test)
 # %% [markdown]
 # <details><summary>The figure in words</summary>
 # Five stages from left to right, and for each three kinds of estimates of a probe's accuracy. Red squares, a hundred
-# single splits, reach far up and down. Blue dots, twenty averages of five folds, lie close together. A black line is the
-# accuracy on the test split. Below stands how often each stage is the best, by one split and by five folds.
+# single splits, reach far up and down. Blue dots, twenty averages of five folds, lie close together. A black line is
+# the accuracy on the test split. Below stands how often each stage is the best, by one split and by five folds.
 # </details>
 #
 # Folds agree with each other far better than single splits do. But look at layer3: all the blue dots lie above the test
@@ -178,9 +178,9 @@ pd.DataFrame(rows).round(2)
 # bees](https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html) does so, with photographs that both
 # choose and report.
 #
-# What is wrong with it? The accuracy goes up and down from epoch to epoch, partly by luck, and the highest of 25 values
-# has the most luck. We stored which test photographs were right after each epoch. This is the only place where we choose
-# something by test photographs, and we do it to see the damage.
+# What is wrong with it? The accuracy goes up and down from epoch to epoch, partly by luck, and the highest of 25
+# values has the most luck. We stored which test photographs were right after each epoch. This is the only place where
+# we choose something by test photographs, and we do it to see the damage.
 #
 # First one run by hand. One half of the photographs chooses the epoch. Then we report twice, on this half and on the
 # other, which is what new photographs are to you.
@@ -220,17 +220,17 @@ lesson02.figures.chosen_epochs(table)
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# Two panels, feature extraction and fine-tuning, with the number of photographs that choose the epoch on a logarithmic
-# axis. Upwards stands by how many points the best epoch is ahead of the last. A red line, on the photographs that chose,
-# lies above zero and falls; a blue line, on the other photographs, lies below zero and rises. They come together like a
-# wedge around the last epoch.
+# Two panels, feature extraction and fine-tuning, with the number of photographs that choose the epoch on a
+# logarithmic axis. Upwards stands by how many points the best epoch is ahead of the last. A red line, on the
+# photographs that chose, lies above zero and falls; a blue line, on the other photographs, lies below zero and rises.
+# They come together like a wedge around the last epoch.
 # </details>
 #
 # The red line is what such a loop reports, the blue line what you get. In these runs choosing an epoch bought nothing:
 # the rate falls to zero at the end, so the last epochs hardly differ. With a constant rate it may be otherwise.
 #
-# **Choose an epoch if you must, but by photographs that you do not report.** `fit(..., validation=0.2)` keeps a fifth of
-# the training pictures for it.
+# **Choose an epoch if you must, but by photographs that you do not report.** `fit(..., validation=0.2)` keeps a fifth
+# of the training pictures for it.
 
 # %% [markdown]
 # ## A real leak · 5 min
@@ -239,12 +239,12 @@ lesson02.figures.chosen_epochs(table)
 # *bee*, and among its photographs are 25 of the 83 bees that we test on, as thumbnails show. That is why PhotoNet was
 # trained without this class. How much would it have flattered us? Take a guess.
 #
-# The experiment has three pairs of networks, half as wide as PhotoNet. A pair shares 49 classes, the first weights and
-# the settings. The fiftieth class is *bee* for the one and something else for the other. Then both are frozen, and a head
-# learns ants and bees.
+# The experiment has three pairs of networks, half as wide as PhotoNet. A pair shares 49 classes, the first weights
+# and the settings. The fiftieth class is *bee* for the one and something else for the other. Then both are frozen,
+# and a head learns ants and bees.
 #
-# There is a trap in it. A source with bees may help with *all* bees, because it knows the kind of thing. That is allowed.
-# The leak is only what the leaked bees gain beyond the clean ones.
+# There is a trap in it. A source with bees may help with *all* bees, because it knows the kind of thing. That is
+# allowed. The leak is only what the leaked bees gain beyond the clean ones.
 
 # %%
 from course_utils.lessons import lesson02
@@ -253,25 +253,25 @@ lesson02.figures.leaked_and_clean(load_results("leak"))
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
-# The share of test bees that are right, clean bees on the left and leaked bees on the right, with three pairs of networks
-# in each. A ring is the network without bees in its source, a dot the one with them. In each pair the leaked bees gain a
-# little more than the clean ones.
+# The share of test bees that are right, clean bees on the left and leaked bees on the right, with three pairs of
+# networks in each. A ring is the network without bees in its source, a dot the one with them. In each pair the leaked
+# bees gain a little more than the clean ones.
 # </details>
 #
 # In each pair the leaked bees gained more than the clean ones, by about one photograph. Three pairs agree by luck one
 # time in four, so there is no interval here and no claim. And these networks saw each photograph only eight times. A
 # bigger network that trains longer can learn its pictures by heart.
 #
-# The makers of CLIP searched 400 million pictures for those of 35 test sets, found some in most, and the accuracy rose by
-# little ([Radford and others 2021](https://arxiv.org/abs/2103.00020), section 5). Be as careful as they were: look for
-# copies *before* you test, and leave them out or report them apart. [The list](../data/weights/photonet_dropped.csv) says
-# what we left out.
+# The makers of CLIP searched 400 million pictures for those of 35 test sets, found some in most, and the accuracy
+# rose by little ([Radford and others 2021](https://arxiv.org/abs/2103.00020), section 5). Be as careful as they were:
+# look for copies *before* you test, and leave them out or report them apart. [The
+# list](../data/weights/photonet_dropped.csv) says what we left out.
 #
 # ## Exercise: the same picture twice · medium · 12 min
 #
-# `train` and `test` are N x 3 x H x W, and someone has put copies of training pictures into the test: some exact, some a
-# little brighter or darker, some with noise. Write the function that gives the list of rows of `test` that are copies, in
-# order. Call it a copy if the **correlation** of the two, pixel by pixel, is above .95.
+# `train` and `test` are N x 3 x H x W, and someone has put copies of training pictures into the test: some exact,
+# some a little brighter or darker, some with noise. Write the function that gives the list of rows of `test` that are
+# copies, in order. Call it a copy if the **correlation** of the two, pixel by pixel, is above .95.
 
 # %%
 def copies(train, test):
@@ -370,8 +370,8 @@ print(f"fine-tuning / frozen loop: {fine_tuning / frozen_loop:.1f}")
 # %% [markdown]
 # ## When one class is rare · 7 min
 #
-# In a factory nearly every surface is intact. `defects` is drawn after such a task: brick, gravel and grass, with twenty
-# intact pictures for one crack, one pit and one scratch. The factory asks: is there *any* defect?
+# In a factory nearly every surface is intact. `defects` is drawn after such a task: brick, gravel and grass, with
+# twenty intact pictures for one crack, one pit and one scratch. The factory asks: is there *any* defect?
 #
 # We fit two heads on the features of layer3. In the second each class counts as much as the other, however few its
 # pictures.
@@ -401,13 +401,14 @@ pd.DataFrame({name: {"accuracy": (says == y_test).mean(),
               for name, says in answers.items()}).T.round(2)
 
 # %% [markdown]
-# Whoever always says "intact" is mostly right and finds nothing. **Balanced accuracy** is the mean over the classes of
-# the share that is right, so saying always the same gives one half. By accuracy the weighted head is *worse* than knowing
-# nothing; by balanced accuracy it is the best of the three. Which to look at depends on what a missed defect costs.
+# Whoever always says "intact" is mostly right and finds nothing. **Balanced accuracy** is the mean over the classes
+# of the share that is right, so saying always the same gives one half. By accuracy the weighted head is *worse* than
+# knowing nothing; by balanced accuracy it is the best of the three. Which to look at depends on what a missed defect
+# costs.
 #
 # The factory says: find 95 of 100 defects. That is a **recall** of .95. What remains is the **precision**: of the
-# pictures that raise an alarm, what share has a defect? We need another threshold, chosen on the training pictures, each
-# scored by a head that did not see it.
+# pictures that raise an alarm, what share has a defect? We need another threshold, chosen on the training pictures,
+# each scored by a head that did not see it.
 
 # %%
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -422,9 +423,9 @@ for name, head in heads.items():
           f"alarms for {alarms.mean():.0%} of the pictures")
 
 # %% [markdown]
-# The recall is nearly as ordered. The price is an alarm for a large part of all pictures, and most alarms are false: for
-# the sake of the last few defects the threshold goes far down. Weighting the classes does not help here. It moves the
-# threshold and leaves the order of the pictures nearly as it is, and precision at a recall knows only the order.
+# The recall is nearly as ordered. The price is an alarm for a large part of all pictures, and most alarms are false:
+# for the sake of the last few defects the threshold goes far down. Weighting the classes does not help here. It moves
+# the threshold and leaves the order of the pictures nearly as it is, and precision at a recall knows only the order.
 #
 # ## Exercise: precision at a recall · medium · 12 min
 #
@@ -492,10 +493,10 @@ for set_to_none in (True, False):
 #
 # **The mend:** freeze first, then give the optimiser what is left. If you freeze in the middle, make a new optimiser.
 #
-# **Another backbone's numbers.** PhotoNet expects pictures from which its own mean was taken, divided by its own spread.
-# In your code the numbers of ImageNet slip in, because every tutorial has them. Or a library reads colours as blue, green,
-# red. Or nobody normalises. It may happen **everywhere**, so that the head at least learns from what it will see, or
-# **only later**, in the program that uses the head.
+# **Another backbone's numbers.** PhotoNet expects pictures from which its own mean was taken, divided by its own
+# spread. In your code the numbers of ImageNet slip in, because every tutorial has them. Or a library reads colours as
+# blue, green, red. Or nobody normalises. It may happen **everywhere**, so that the head at least learns from what it
+# will see, or **only later**, in the program that uses the head.
 
 # %%
 import numpy as np
@@ -524,9 +525,9 @@ pd.DataFrame({way: {
     for way, (train_x, test_x) in seen.items()}).round(2)
 
 # %% [markdown]
-# One draw, so points and no claim. Wrong numbers everywhere are often bearable, since the head learns to live with them.
-# The same numbers only later can be ruinous. So the rule is not "use the right numbers" alone, but **the same numbers in
-# training and in use**. Let the model own its way in, as `model.encode` and `model.prepare` do here,
+# One draw, so points and no claim. Wrong numbers everywhere are often bearable, since the head learns to live with
+# them. The same numbers only later can be ruinous. So the rule is not "use the right numbers" alone, but **the same
+# numbers in training and in use**. Let the model own its way in, as `model.encode` and `model.prepare` do here,
 # `weights.transforms()` in torchvision and `timm.data.create_transform` in timm.
 
 # %% [markdown]

@@ -131,7 +131,7 @@ QUESTIONS = [
     Question(
         name="00-fewer",
         text="With how many photographs of each class is transfer as good as training from scratch on 120?",
-        options=(Option("more than 40"), Option("10 to 40"), Option("fewer than 10")),
+        options=(Option("more than 40"), Option("13 to 40"), Option("12 or fewer: ten times fewer, or more")),
     ),
     Question(
         name="00-fair",

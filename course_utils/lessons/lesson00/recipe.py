@@ -13,14 +13,14 @@ SITUATIONS = {  # key: what a reader has, and the lesson that measures what to d
     "text": ("messages instead of pictures", "05"),
     "small": ("a large network, a small machine", "06"),
 }
-OPEN = "not measured yet"
 
 
 def recipe_card() -> Markdown:
     """A table, a row a situation: what to do, and the lesson that says how far it is known.
 
-    Lessons fill their own rows, by a function `advice` that gives {situation: sentence} from their stored rows.
+    Lessons fill their own rows, by a function `advice` that gives {situation: sentence} from their stored rows. A row
+    that none has measured yet is left out.
     """
     known = registry.advice()
-    rows = [f"| {have} | {known.get(key, OPEN)} | {lesson} |" for key, (have, lesson) in SITUATIONS.items()]
+    rows = [f"| {have} | {known[key]} | {lesson} |" for key, (have, lesson) in SITUATIONS.items() if key in known]
     return Markdown("\n".join(["| you have | do this | lesson |", "|---|---|---|", *rows]))

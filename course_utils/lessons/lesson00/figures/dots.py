@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.claims import paired_difference
 from course_utils.plots.style import axes_of, ground, look, say, styled
 
 
 @styled
 def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -> Figure:
-    """Difference a - b in points, a dot per seed, and the mean with its interval.
+    """Difference a - b in points, a dot per seed, and the mean with its interval for new seeds and test items.
 
     Args:
         table: one row a run, with columns strategy, seed, accuracy.
@@ -29,7 +29,10 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
         ax.text(0.5 + (0.03 if side == "right" else -0.03), 0.97, f"{arm.sign} {arm.name}\nwins {wins}",
                 transform=ax.transAxes, color=arm.letters, weight="bold", fontsize=11, va="top",
                 ha="left" if side == "right" else "right")  # fmt: skip
-    mean, low, high, n = mean_interval(gap)
+    if ties := int((gap == 0).sum()):
+        ax.text(0.5, 1.0, f"{ties} tied", transform=ax.transAxes, color=ground().grey, fontsize=11, ha="center")
+    effect, n = paired_difference(table, a, b), len(gap)
+    mean, low, high = (100 * value for value in effect[:3])
     reach = [[mean - low], [high - mean]]
     ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=8, lw=3, capsize=6)
     text = f"mean of {n} seeds: {mean:+.1f} points  [{low:+.1f}, {high:+.1f}]".replace("-", "\N{MINUS SIGN}")
@@ -37,7 +40,7 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
     span = 1.35 * gap.abs().max()
     ax.set(xlim=(-span, span), ylim=(-0.45, 1.05), yticks=[])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"points by which {first.name} leads {second.name}", fontsize=11)
+    ax.set_xlabel(f"points by which {first.name} leads {second.name}; heights mean nothing", fontsize=11)
     return say(ax.figure, (
         f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
         f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. "
