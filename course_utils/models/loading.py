@@ -15,7 +15,7 @@ from course_utils.errors import CourseError, ModelUnavailable, check_number
 from course_utils.models import libraries
 from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 
-PHOTONETS = ("photonet", "photonet-1")  # of the seeds 0 and 1
+PHOTONETS = ("photonet", "photonet-1", "photonet-2")  # of the seeds 0, 1 and 2
 WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 
 
@@ -29,7 +29,7 @@ def load_model(
     """A backbone as a chain of stages, with a new head.
 
     Args:
-        name: "photonet", "photonet-1" (ship with the course; two networks that differ in their seed alone),
+        name: "photonet", "photonet-1", "photonet-2" (ship with the course; they differ in their seed alone),
             "efficientnet_lite0" (ImageNet weights from an installed package), "resnet18", "resnet50",
             "mobilenet_v3_small" (torchvision) or "timm:NAME" (any picture model of timm, as one stage).
         num_classes: outputs of the new head; None keeps the head that the weights were trained with.
