@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils.data.splits import Task
@@ -193,7 +193,6 @@ GOOD = st.builds(
 NAMES = st.one_of(st.none(), st.sampled_from(["text", "label", "thread", "", "x"]), st.text(max_size=3), st.integers())
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.one_of(GOOD, TABLES, st.binary(max_size=60)), NAMES, NAMES, NAMES)
 def test_whatever_a_file_holds_it_is_a_task_or_a_clear_error(content, text, label, group):
     path = Path(os.environ["COURSE_CACHE_DIR"]) / "any.csv"

@@ -156,6 +156,12 @@ def test_a_photograph_that_is_a_whole_class_cannot_be_held_out(warm_cache):
         pool_task(load_task("textures", 20, image_size=20), 20, 0)
 
 
+@pytest.mark.parametrize("seed", ["0", None, -1, 0.5, float("nan"), float("inf")])
+def test_a_pool_is_drawn_by_a_whole_number(seed):
+    with pytest.raises(BadData, match=f"seed={seed!r} is not possible"):
+        pool_task(grouped([0, 0, 1, 1], None), 1, seed)
+
+
 # --- arguments and places ---
 
 

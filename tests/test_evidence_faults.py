@@ -1,6 +1,12 @@
 """Damaged rows and wrong calls of stored experiments: each is refused, with what to do, in three lines at most."""
 
+import tempfile
+import warnings
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from studies import GRID, SEEDS, toy
 
 from course_utils.errors import CourseError
@@ -25,7 +31,12 @@ DAMAGED = {  # what became of a stored row: what is said
     "nothing": (with_value(""), "toy.csv has accuracy"),
     "two rows of one run": (lambda line: line + with_value("0.9")(line), "which differ in accuracy"),
     "a Git conflict": (lambda line: CONFLICT.format(line=line), "git checkout --ours"),
+    "a value too many": (lambda line: f"{line[:-1]},1\n", "it has 11 columns, and 12 where ['a', '0.0001', '3']"),
+    "cut in the middle": (lambda line: f"{line[:20]}\n", "it has 11 columns, and 5 where ['a', '0.0001', '3']"),
+    "a quote": (lambda line: f'"{line}', "toy.csv is no table of runs"),
+    "another encoding": (lambda line: "\udcff" + line, "toy.csv is no table of runs: 'utf-8'"),
 }
+LINELESS = {"two rows of one run", "a Git conflict", *[*DAMAGED][-4:]}
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
@@ -36,7 +47,8 @@ def test_damaged_rows_are_refused_by_whoever_reads_them(results, declared, kind,
     lines = path.read_text().splitlines(keepends=True)
     (row,) = [k for k, line in enumerate(lines) if line.startswith(LINE)]
     lines[row] = change(lines[row])
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), errors="surrogateescape")
+    before = path.read_bytes()
     with pytest.raises(CourseError) as error:
         load_results("toy")
     messages = [str(error.value)]
@@ -46,8 +58,8 @@ def test_damaged_rows_are_refused_by_whoever_reads_them(results, declared, kind,
         messages.append(capsys.readouterr().err.strip())
     for message in messages:
         assert said in message and message.count("\n") <= 2
-        assert kind in ("two rows of one run", "a Git conflict") or f"line {row + 1}" in message
-    assert path.read_text() == "".join(lines)
+        assert kind in LINELESS or f"line {row + 1}" in message
+    assert path.read_bytes() == before
 
 
 RETURNED = {  # what a run returns: what is said
@@ -103,5 +115,91 @@ def test_what_is_declared_and_not_yet_stored_can_be_computed(results, declared):
 
 def test_a_file_of_something_else_is_refused(results):
     (results / "toy.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(CourseError, match=r"toy\.csv has no column 'seed'"):
+    with pytest.raises(CourseError, match=r"toy\.csv is no table of runs: it has no column 'seed'"):
         load_results("toy")
+
+
+@pytest.mark.parametrize("where", ["lock", "draft", "row"])
+def test_a_full_disk_is_said_and_what_is_finished_is_kept(results, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def costly(seed):
+        return full() if seed == 3 else {"accuracy": seed / 10}
+
+    run_grid(costly, [{}], range(2), "toy")
+    before = (results / "toy.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        if where != "row":  # the third run is the one that finds no room
+            patch.setattr(stored_rows, {"lock": "alone", "draft": "replacing"}[where], full)
+        with pytest.raises(CourseError, match="The disk is full: not all rows of toy could be kept") as error:
+            run_grid(costly, [{}], range(5), "toy")
+    assert "it goes on from there" in str(error.value) and str(error.value).count("\n") == 1
+    assert (results / "toy.csv").read_bytes() == before and len(stored_rows.usable("toy", 1)) == 2 + (where == "row")
+    assert len(run_grid(lambda seed: {"accuracy": seed / 10}, [{}], range(5), "toy")) == 5
+
+
+def test_another_error_of_a_run_is_not_taken_for_a_full_disk(results):
+    def lost(seed):
+        raise FileNotFoundError(2, "No such file", "my.csv")
+
+    with pytest.raises(FileNotFoundError, match=r"my\.csv"):
+        run_grid(lost, [{}], [0], "toy")
+
+
+# --- whatever became of a file ---
+
+WHOLE = {}  # the toy's file, made once
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["value", "value", "value", "text", "cut", "drop", "double", "swap"]),
+        st.integers(0, 999), st.integers(0, 40),
+        st.one_of(st.text(max_size=4), st.sampled_from(
+            ["", ",", "\n", "\r", '"', "nan", "inf", "-1", "1.7", "tensor(0.5)", "<<<<<<< HEAD\n", "seed", "\0", "0"]
+        )),
+    ), max_size=4,
+)  # fmt: skip
+
+
+def edited(text: str, edits: list) -> str:
+    """The file after someone put `piece` in place of a value or anywhere, or cut, lost, doubled or swapped lines."""
+    for what, place, number, piece in edits:
+        lines = text.splitlines(keepends=True) or [""]
+        row, at = place % len(lines), place % (len(text) + 1)
+        if what == "value":
+            values = lines[row].rstrip("\n").split(",")
+            values[number % len(values)] = piece
+            lines[row] = ",".join(values) + "\n"
+        elif what == "drop":
+            del lines[row]
+        elif what == "double":
+            lines.insert(row, lines[row])
+        elif what == "swap":
+            lines[row], lines[number % len(lines)] = lines[number % len(lines)], lines[row]
+        else:
+            lines = [text[:at], piece if what == "text" else "", text[at + number * (what == "cut") :]]
+        text = "".join(lines)
+    return text
+
+
+@given(EDITS, st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-16", "cp1252"]))
+def test_whatever_became_of_stored_rows_they_are_sound_or_refused(edits, encoding):
+    """Nothing is lost either: what is refused stays as it is, and what is not has all its runs in the end."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(stored_rows, "RESULTS", Path(folder))
+        patch.setattr("course_utils.evidence.experiments.tqdm", lambda rows, **_: rows)
+        path = Path(folder, "toy.csv")
+        if not WHOLE:
+            run_grid(toy, GRID, range(3), "toy")
+            WHOLE["text"] = path.read_text()
+        path.write_bytes(before := edited(WHOLE["text"], edits).encode(encoding, "replace"))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                table = load_results("toy")
+            names = stored_rows.settings_of(table)
+            shares = table.filter(["accuracy"])  # unless its column has another name now
+            assert not table.duplicated(names).any() and ((shares >= 0) & (shares <= 1)).all(axis=None)
+            assert len(run_grid(toy, GRID, range(3), "toy")) >= 12
+        except CourseError as error:
+            assert str(error).count("\n") <= 2 and path.read_bytes() == before

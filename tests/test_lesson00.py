@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import copy
 import re
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from course_utils.lessons.lesson00.fewer import times_fewer
 from course_utils.lessons.lesson00.figures.race import Race
 from course_utils.lessons.lesson00.photographs import photographs
 from course_utils.lessons.lesson00.recipe import SITUATIONS, recipe_card
+from course_utils.tools.kernels import execute
 from course_utils.training.strategies import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +59,20 @@ def claim_cells():
     """The text of the cell that loads the rows and of the one that claims, as the lesson has them."""
     code = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"]
     return [next(source for source in code if word in source) for word in ("load_results(", "claim(\"")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux tells how long a thread was queued")
+def test_offline_and_cold_nothing_is_waited_for(tmp_path):
+    """Without network, data and caches the lesson takes processor time alone, however busy the machine."""
+    notebook = copy.deepcopy(NOTEBOOK)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(open('/proc/self/schedstat').read())"))
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    cold = {"COURSE_CACHE_DIR": str(tmp_path), "COURSE_DATA_DIR": "", **nowhere}
+    done = execute(notebook, ROOT / "notebooks", cold)
+    assert done.failure is None
+    ran, queued, _ = notebook.cells[-1].outputs[0].text.split()
+    assert done.seconds - (int(ran) + int(queued)) / 1e9 < 20
 
 
 def test_the_primary_claim_holds_in_the_stored_rows(claim_cells, monkeypatch):

@@ -49,6 +49,10 @@ NO_FIGURES = {
     "no pictures": (lambda: plots.picture_grid(np.zeros((0, 3, 8, 8), np.uint8), []), "0 pictures and 0 titles"),
     "too few titles": (lambda: plots.picture_grid(np.zeros((2, 3, 8, 8), np.uint8), ["a"]), "2 pictures and 1 titles"),
     "fewer labels": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0], np.eye(2), ["a", "b"]), "1 labels"),
+    "texts": (lambda: plots.picture_grid(np.array(["a text", "b"], object), ["a", "b"]), "no picture: 'a text'"),
+    "texts with predictions": (
+        lambda: plots.predictions(["a text", "b"], np.array([0, 1]), np.eye(2), ["a", "b"]), "print texts",
+    ),
     "fewer classes": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0, 1], np.eye(2), ["a"]), "1 classes"),
 }
 

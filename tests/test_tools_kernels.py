@@ -1,10 +1,12 @@
 """Notebooks in fresh kernels and the `run` command, tried on notebooks of a few cells."""
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import nbformat
@@ -12,8 +14,8 @@ import psutil
 import pytest
 from nbformat import v4
 
-from course_utils.tools import handout
-from course_utils.tools.kernels import Execution, MemoryWatch, execute
+from course_utils.tools import doctor, handout, run
+from course_utils.tools.kernels import Execution, Failure, MemoryWatch, execute
 from course_utils.tools.run import ROOT, lessons, main, summary
 
 
@@ -75,6 +77,35 @@ def test_what_is_no_notebook_is_never_ok(course, capsys, tmp_path):
     assert "build 80 --force" in said and len(said.splitlines()) == 4 * (len(NO_NOTEBOOKS) + 1)
     assert handout.main([str(tmp_path / "copies")], course) == 2
     assert len(capsys.readouterr().err.splitlines()) <= 3 and snapshot(course) == before
+
+
+@pytest.fixture
+def torn(tmp_path, monkeypatch):
+    """An environment in which the package nbformat has lost files."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # whose stamp the doctor takes away
+    monkeypatch.setattr(doctor, "damaged", lambda file: {"nbformat": None})
+
+
+def test_a_run_that_meets_a_package_without_its_files_says_what_mends_it(course, torn, monkeypatch, capsys):
+    errors = iter(["AttributeError: module 'torch' has no attribute 'device'", "ZeroDivisionError: division by zero"])
+    for name in ("01_torn", "02_broken"):
+        add(course, name, "x = 1")
+    monkeypatch.setattr(run, "run_notebook", lambda path: Execution(failure=Failure(1, 1, "x = 1", next(errors))))
+    assert main(["run"], course) == 1
+    _, _, error, what, mend, *other = capsys.readouterr().out.splitlines()
+    assert "has no attribute 'device'" in error and what == "    files are gone of: nbformat"
+    assert mend == "    To do: python3 -m course_utils setup" and len(other) == 3
+
+
+def test_a_run_that_cannot_even_start_says_what_mends_it(torn, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nbformat", types.ModuleType("nbformat"))
+    for name in ("build", "kernels", "run"):
+        monkeypatch.delitem(sys.modules, f"course_utils.tools.{name}", raising=False)
+    with pytest.raises(SystemExit, match="files are gone of: nbformat\nTo do: python3 -m course_utils setup"):
+        importlib.import_module("course_utils.tools.run")
+    monkeypatch.setattr(doctor, "damaged", lambda file: {})
+    with pytest.raises(ImportError, match="nbformat"):  # a fault of another kind shows itself
+        importlib.import_module("course_utils.tools.run")
 
 
 def test_a_lesson_that_is_no_text_is_not_built(course, capsys):

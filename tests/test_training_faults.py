@@ -15,12 +15,12 @@ from course_utils.errors import CourseError
 
 WRONG = {
     "lr": ["1e-3", math.nan, math.inf, 0, -1e-3, True],
-    "steps": ["10", math.nan, 2.5, 40.0, 0, -3, True],
+    "steps": ["10", math.nan, math.inf, 2.5, 40.0, 0, -3, True],
     "epochs": ["1", math.nan, math.inf, 0],
     "batch_size": ["8", None, math.nan, math.inf, 0, 1.5],
-    "validation": ["0.2", math.nan, 0, 1, -0.1],
-    "seed": ["0", None, -1, 0.5, math.nan, 2**70],
-    "device": ["gpu9", "cuda:99", 3.5, "nothing here"],
+    "validation": ["0.2", math.nan, math.inf, 0, 1, -0.1],
+    "seed": ["0", None, -1, 0.5, math.nan, math.inf, 2**70],
+    "device": ["gpu9", "cuda:99", 3.5, math.nan, math.inf, "nothing here"],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 
@@ -37,7 +37,7 @@ def test_fit_names_the_setting_that_is_not_possible(name, value):
     assert f"{name}={value!r}" in said(lambda: fit(small_net(), digits_task(20), progress=False, **{name: value}))
 
 
-@pytest.mark.parametrize("value", ["10", math.nan, 1, 0, -3, 2.5, 10.0, True])
+@pytest.mark.parametrize("value", ["10", math.nan, math.inf, 1, 0, -3, 2.5, 10.0, True])
 def test_a_head_has_a_whole_number_of_classes(value):
     assert f"num_classes={value!r}" in said(lambda: load_model("photonet", num_classes=value))
 

@@ -131,14 +131,14 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _walk(root: Path) -> list[str]:
     """Relative names of all files, and of folders with a slash at the end.
 
-    Links to folders are followed, but never in a circle.
+    Links to folders are followed, but never in a circle, nor to a folder around `root`: it holds all else too.
     """
 
     def refuse(error: OSError) -> None:
         raise BadData(f"The folder {error.filename} cannot be opened ({error.strerror}).\n"
                       "Give yourself the right to read it, or move it out of the way.") from error  # fmt: skip
 
-    seen, found = set(), []
+    seen, found = set(map(str, Path(os.path.realpath(root)).parents)), []
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=refuse):
         if (real := os.path.realpath(folder)) in seen:
             subfolders.clear()

@@ -91,7 +91,7 @@ def photograph(name: str) -> Image.Image:
             f"The photograph {file} is not in the installed scikit-image or scikit-learn.\n"
             "Expected the versions in requirements.txt. Run: python3 -m course_utils setup"
         )
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("JPEG", "PNG")) as picture:
         return to_rgb(picture)
 
 

@@ -76,6 +76,7 @@ def pool_task(task: Task, per_class: int, seed: int) -> Task:
     groups are held out, at most two fifths of each class. `BadData` when nothing of a class would be left to score.
     """
     check_number("per_class", per_class, least=1, whole=True, error=BadData)
+    check_number("seed", seed, least=0, whole=True, error=BadData)
     x, y, groups = task.train.x, task.train.y, task.train.groups
     counts = np.bincount(y)
     apart = np.zeros(len(y), bool) if groups is None else _whole_groups(y, groups, counts - per_class, seed)

@@ -1,5 +1,6 @@
 """Grids of settings and seeds: a row a run, stored as it finishes, resumed after a kill."""
 
+import errno
 import itertools
 import os
 import platform
@@ -72,16 +73,24 @@ def run_grid(
         One row a run, sorted: the setting, the seed, the results, seconds, and what they were made with.
     Raises:
         CourseError: a run returns other things than `measures`, or a thing that is called like a setting; the
-            weights are not the ones on their card; a file has two rows of one run.
+            weights are not the ones on their card; a file has two rows of one run; the disk is full.
     """
 
     def left() -> list[dict]:
         return _missing(results.usable(name, version), grid, seeds)
 
     if left() or not results.settled(name, version):
-        with results.writing(name):  # whoever had to wait looks again
-            if left() or not results.settled(name, version):
-                _complete(function, left(), name, version, measures)
+        try:
+            with results.writing(name):  # whoever had to wait looks again
+                if left() or not results.settled(name, version):
+                    _complete(function, left(), name, version, measures)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise CourseError(
+                f"The disk is full: not all rows of {name} could be kept in {results.RESULTS}.\n"
+                "Those that are finished were. Free some space, then run this again: it goes on from there."
+            ) from error
     return results.read(name)
 
 

@@ -61,21 +61,36 @@ def read(name: str) -> pd.DataFrame:
             f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
             f"{remedy(name) if name in declared else hint}"
         )
-    table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED)
+    table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED, index_col=False)
     _refuse_impossible(table, path)
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
 
 
-def _text(path: Path) -> str:
-    """What a file holds; CourseError where Git could not merge two versions and left both in it."""
-    text = path.read_text(encoding="utf-8")
-    if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
+def _text(path: Path, whole: bool = True) -> str:
+    """What a file holds; unless `whole`, less a line without its end, which was cut short by a kill.
+
+    CourseError where it is no table of runs, or where Git could not merge two versions and left both in it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").lstrip("\n")
+        text = text if whole else text[: text.rfind("\n") + 1]
+        if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
+            raise CourseError(
+                f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
+                f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
+            )
+        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line] or [["seed", *MARKS]]
+        if lacking := [name for name in ("seed", *MARKS) if lines[0].count(name) != 1]:
+            raise ValueError(f"it has no column {lacking[0]!r}, or two")
+        if wrong := [line for line in lines if len(line) != len(lines[0])]:
+            raise ValueError(f"it has {len(lines[0])} columns, and {len(wrong[0])} where {wrong[0][:3]} stands")
+    except (ValueError, csv.Error) as error:
         raise CourseError(
-            f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
-            f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
-        )
+            f"{path.name} is no table of runs: {error}.\nExpected a line for each run, as this course writes them.\n"
+            f"Restore it: git checkout {path}; or delete it, and recompute it."
+        ) from error
     return text
 
 
@@ -97,11 +112,9 @@ def _number(value: object) -> object:
 
 
 def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
-    """CourseError where a file is no table of runs, an accuracy no number from 0 to 1, or a run there twice."""
+    """CourseError where an accuracy is no number from 0 to 1, or a run is there twice."""
     if rows.empty:
         return
-    if "seed" not in rows:
-        raise CourseError(f"{path.name} has no column 'seed': it holds no runs.\nRestore it: git checkout {path}")
     for name in set(SHARES) & set(rows):
         wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(0, 1)]
         if len(wrong):
@@ -150,7 +163,7 @@ def weights_checksum(backbone: str = "photonet") -> str:
     path = loading.WEIGHTS.with_name(f"{backbone}.safetensors")
     try:
         return loading.check_card(path)[:12]
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CourseError(
             f"{path} cannot be used: {error}.\n"
             "Expected the weights that the stored rows were made with; nothing was written.\n"
@@ -162,7 +175,7 @@ def _rows(path: Path) -> pd.DataFrame:
     """The whole rows of a file, as text; a line without its end was cut short by a kill."""
     if not path.exists():
         return pd.DataFrame()
-    rows = pd.DataFrame(list(csv.DictReader(line for line in _text(path).splitlines(True) if line.endswith("\n"))))
+    rows = pd.DataFrame(list(csv.DictReader(io.StringIO(_text(path, whole=False)))))
     _refuse_impossible(rows, path)
     return rows
 

@@ -35,7 +35,11 @@ def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) ->
 
 
 def show_picture(ax: Axes, picture: np.ndarray) -> None:
-    """A picture, uint8 3 x H x W, its pixels as they are."""
+    """A picture, uint8 3 x H x W, its pixels as they are; CourseError for a text or another shape."""
+    if np.ndim(picture) != 3 or len(picture) != 3:
+        raise CourseError(
+            f"This is no picture: {repr(picture)[:40]}.\nExpected uint8 3 x H x W, as task.train.x holds; print texts."
+        )
     ax.imshow(picture.transpose(1, 2, 0), interpolation="nearest")
 
 

@@ -73,7 +73,7 @@ def _lines(archive: zipfile.ZipFile, ending: str) -> list[str]:
 
 
 def _decode(raw: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB")).transpose(2, 0, 1)
+    return np.asarray(Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")).convert("RGB")).transpose(2, 0, 1)
 
 
 def matching(source: Source) -> list[dict]:

@@ -189,7 +189,7 @@ def _is_progress(output: NotebookNode) -> bool:
 
 def squeeze_png(encoded: str) -> str:
     """A base64 PNG without its metadata (program and version), an unused alpha channel and slack."""
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",))
     if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
         image = image.convert("RGB")
     squeezed = io.BytesIO()

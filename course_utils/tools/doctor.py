@@ -54,6 +54,15 @@ def packages() -> Iterator[str]:
     yield "those for tests: " + ("added by `python3 -m course_utils test`" if absent else "installed")
 
 
+def hint() -> str:
+    """What is wrong with the installed packages, and what mends it: after an error that they may have caused."""
+    try:
+        list(packages())
+    except Missing as need:
+        return f"{need}\nTo do: {need.mend}"
+    return ""
+
+
 def processor() -> Iterator[str]:
     """The processor's own name where the system tells it, and its cores."""
     name = platform.processor() or platform.machine()

@@ -9,9 +9,17 @@ from pathlib import Path
 
 from course_utils import ROOT
 from course_utils.errors import CourseError
-from course_utils.tools.build import build
-from course_utils.tools.kernels import Execution, Failure, execute, read_notebook
+from course_utils.tools.doctor import hint
 
+try:
+    from course_utils.tools.build import build
+    from course_utils.tools.kernels import Execution, Failure, execute, read_notebook
+except (ImportError, AttributeError) as error:
+    if told := hint():
+        sys.exit(f"{error}\n{told}")
+    raise
+
+LOST = ("ImportError", "ModuleNotFoundError", "AttributeError")  # what a package that has lost files raises
 LESSON = re.compile(r"(\d\d)_\w+")
 SECONDS, GIGABYTES = 90, 1.5  # the budget of one notebook, on two plain cores
 
@@ -66,6 +74,8 @@ def run(paths: Sequence[Path]) -> int:
         execution = run_notebook(path)
         print(summary(execution), flush=True)
         failures += execution.failure is not None
+        if execution.failure and execution.failure.message.startswith(LOST) and (told := hint()):
+            print(_indented(told), flush=True)
     return 1 if failures else 0
 
 
