@@ -43,11 +43,9 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)"""
 # What the first editions of the lessons may keep until the second ones: each list only ever becomes shorter, and an
 # entry that is no longer needed is reported.
-FIRST_EDITIONS = ("02_feature_extraction", "02_lab")  # longer than `budget` allows
-OVER_THE_SLOT = {"02_feature_extraction": 70}  # minutes, with a little room
-TYPED_BY_HAND = {  # numbers in the prose that no output shows
-    "02_lab": {".006", ".15", ".45"},
-}
+FIRST_EDITIONS: tuple[str, ...] = ()  # longer than `budget` allows
+OVER_THE_SLOT: dict[str, int] = {}  # minutes, with a little room
+TYPED_BY_HAND: dict[str, set[str]] = {}  # numbers in the prose that no output shows
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
 
 

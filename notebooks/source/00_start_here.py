@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 00 · Start here: how many photographs do you need? · 29 min
+# # 00 · Start here: how many photographs do you need? · 33 min
 #
 # A network that has seen a million photographs knows a lot about pictures. Can your small collection profit from it?
 # People say: *"with transfer learning you need 10 to 100 times fewer labels"*, a **label** being the right answer to a
@@ -55,7 +55,7 @@ widgets.choice(lambda name: lesson00.figures.named(lite, photos[name]), list(pho
 # It knows coffee. Of human tissue under a microscope it knows nothing, so it says *brain coral*: a name from its own
 # list that looks alike. It can only answer the question that it was trained on. Let us change the question.
 #
-# ## A new question in a second · 3 min
+# ## A new question in a second · 4 min
 #
 # Here are ten photographs of ants and ten of bees. The network turns each into 1,280 numbers. On these we train a new
 # last layer, and ask it about photographs that this layer has never seen.
@@ -100,7 +100,7 @@ plots.predictions(shown[:12], labels[:12], asked[some][:12], task.classes)
 quiz("00-fewer")
 
 # %% [markdown]
-# ## How many times fewer? · 5 min
+# ## How many times fewer? · 8 min
 #
 # Each point below is the mean of ten **seeds**: ten draws of the training photographs, of the first weights and of
 # the order. The bars are **95 % intervals**. There are two controls without transfer. **From scratch** is the same

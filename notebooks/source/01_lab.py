@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 94 min
+# # 01 · Layer hierarchies, the lab: a menu · 101 min
 #
 # Seven ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each stands on its own: run
 # the next cell, then go where you like.
@@ -26,7 +26,7 @@ from course_utils import (
 # %% [markdown]
 # <a id="excites"></a>
 #
-# ## What excites a channel · 5 min
+# ## What excites a channel · 6 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?
@@ -117,7 +117,7 @@ check("01-field", receptive_field, solution=True)
 # %% [markdown]
 # <a id="places"></a>
 #
-# ## More examples, and the places kept · 3 min
+# ## More examples, and the places kept · 4 min
 #
 # The core probed averages: they tell how strongly a stage responds, and not where. Here the lower row keeps **places**:
 # each map is averaged over the squares of a 4 x 4 grid, which gives a probe sixteen times as many features. Before you
@@ -201,7 +201,7 @@ lesson01.figures.dreams(*dreams)
 # %% [markdown]
 # <a id="cka"></a>
 #
-# ## CKA: do two networks see the same? · 4 min
+# ## CKA: do two networks see the same? · 5 min
 #
 # Train a network twice from different random weights. Feature 7 of the one has nothing to do with feature 7 of the
 # other, so the features themselves cannot be compared. But we can compare *which pictures look alike* to each. **CKA**
@@ -293,7 +293,7 @@ check("01-cka", linear_cka, solution=True)
 # %% [markdown]
 # <a id="stages"></a>
 #
-# ## CKA: three comparisons, stage by stage · 7 min
+# ## CKA: three comparisons, stage by stage · 8 min
 #
 # Now three questions. How alike are PhotoNet's own stages? Do two networks, trained from scratch on letters with
 # seeds 0 and 1, see the same? And what does fine-tuning change? The pictures for comparing are 1,000 test letters, in
@@ -374,7 +374,7 @@ pd.DataFrame(diagonals, control.index.rename("stage")).T.round(2)
 # %% [markdown]
 # <a id="hooks"></a>
 #
-# ## Forward hooks, and the leak · 7 min
+# ## Forward hooks, and the leak · 9 min
 #
 # `extract` gives what a stage gives. What if you want a layer *inside* a stage, or your network has no `extract`? For
 # that PyTorch has **forward hooks**: a function that you hang on a layer. It is called after each pass through the
@@ -490,7 +490,7 @@ check("01-hook", output_of, solution=True)
 # %% [markdown]
 # <a id="borrowed"></a>
 #
-# ## The classic: borrowed stages · 3 min
+# ## The classic: borrowed stages · 4 min
 #
 # In 2014 Yosinski and others cut a data set into two halves of its classes, **A** and **B**, and trained a network on
 # each. Then they built new networks for B: the first *n* stages borrowed, the rest from random weights. **AnB**

@@ -126,7 +126,7 @@ check("01-order", answer, solution=True)
 quiz("01-star")
 
 # %% [markdown]
-# ## Where is the best stage? · 4 min
+# ## Where is the best stage? · 6 min
 #
 # Here are the probes, with ten examples of each class. The **star** marks the stage that did best on training
 # pictures kept aside. The test pictures only decide whether it is filled: then its stage clearly leads every other one.
@@ -233,7 +233,7 @@ for stage, features in extract(model, task.train.x, "all").items():
     print(f"{stage}: {100 * cross_val_score(head, features, task.train.y).mean():.0f} %")
 
 # %% [markdown]
-# ## A mistake that nobody notices · 3 min
+# ## A mistake that nobody notices · 4 min
 #
 # Let us **break it**. In training mode, batch norm uses the mean and spread of the batch in hand, so the features of a
 # picture depend on its neighbours. The probe learns from mixed batches of ten. Then the same test pictures come twice:

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 90 min
+# # 02 · Feature extraction, the lab: a menu · 83 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb). Each section stands by itself: run the next
 # cell, then go where you like.
@@ -26,7 +26,7 @@ from course_utils import (
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)
 
 # %% [markdown]
-# ## The map · 8 min
+# ## The map · 7 min
 #
 # Nobody can see in 256 dimensions. So people flatten features to two and look at the map. Such maps are pretty, and
 # they are easy to believe too much.
@@ -102,7 +102,7 @@ pd.Series({name: f"{near.neighbour_share(places, y, right):.0%}"
 # more on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 8 min
+# ## Which stage to take · 7 min
 #
 # Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer,
 # for it is for one measurement at the end. So the fifty have to.
@@ -171,7 +171,7 @@ pd.DataFrame(rows).round(2)
 # one more choice of the same kind: `extract(..., positions=4)` keeps the means of a 4 x 4 grid instead of one mean.
 
 # %% [markdown]
-# ## Choosing the best epoch · 8 min
+# ## Choosing the best epoch · 6 min
 #
 # Many training loops keep the weights of the best epoch: after each one they measure the accuracy on some photographs,
 # and in the end they report the highest. PyTorch's own [tutorial on ants and
@@ -233,7 +233,7 @@ lesson02.figures.chosen_epochs(table)
 # of the training pictures for it.
 
 # %% [markdown]
-# ## A real leak · 5 min
+# ## A real leak · 3 min
 #
 # A **leak**: a test picture was already there when the network was pretrained. Ours is real. Tiny-ImageNet has a class
 # *bee*, and among its photographs are 25 of the 83 bees that we test on, as thumbnails show. That is why PhotoNet was
@@ -250,6 +250,7 @@ lesson02.figures.chosen_epochs(table)
 from course_utils.lessons import lesson02
 
 lesson02.figures.leaked_and_clean(load_results("leak"))
+
 
 # %% [markdown]
 # <details><summary>The figure in words</summary>
@@ -279,7 +280,6 @@ def copies(train, test):
 
 check("02-copies", copies)
 
-
 # %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 import numpy as np
@@ -296,7 +296,7 @@ def copies(train, test):
 check("02-copies", copies, solution=True)
 
 # %% [markdown]
-# ## Costs · 7 min
+# ## Costs · 9 min
 #
 # "Extracting features is about twice as fast as fine-tuning." Is it? Here are four ways to train for the same epochs on
 # the same pictures. In **fine-tuning** all weights learn. In the next two only the head does: once because the
@@ -343,6 +343,7 @@ def seconds(way):
     else:
         train(model, model if way == "fine-tuning" else model.head, pictures, to_features)
     return perf_counter() - start
+
 
 # %%
 seconds("cached")  # what only the first run pays for
@@ -422,6 +423,7 @@ for name, head in heads.items():
           f"precision {y_test[alarms].mean():.2f}, "
           f"alarms for {alarms.mean():.0%} of the pictures")
 
+
 # %% [markdown]
 # The recall is nearly as ordered. The price is an alarm for a large part of all pictures, and most alarms are false:
 # for the sake of the last few defects the threshold goes far down. Weighting the classes does not help here. It moves
@@ -474,6 +476,7 @@ def train(model, optimiser, steps, set_to_none):
         nn.functional.cross_entropy(model(batch), y).backward()
         optimiser.step()
 
+
 # %%
 for set_to_none in (True, False):
     model = load_model("photonet", num_classes=10)
@@ -512,6 +515,7 @@ def features(x, way):
         model.std.fill_(1)
     return extract(model, x[:, ::-1] if way == "blue, green, red" else x)
 
+
 # %%
 import pandas as pd
 
@@ -531,7 +535,7 @@ pd.DataFrame({way: {
 # `weights.transforms()` in torchvision and `timm.data.create_transform` in timm.
 
 # %% [markdown]
-# ## Homework for a class · 7 min
+# ## Homework for a class · 9 min
 #
 # In groups of two or three: choose two things that you all have at home (cups and glasses; maple and oak leaves).
 # Take **ten phone photographs of each**, in a folder for each thing. Use the same two folder names as the
@@ -590,7 +594,7 @@ for name, n in counts.items():
 table.round(2).astype(object).fillna("")  # a guess has no interval
 
 # %% [markdown]
-# With twenty photographs the 95 % interval is about .4 wide. That is the first lesson of the homework. Now look at
+# With twenty photographs the 95 % interval is wide. That is the first lesson of the homework. Now look at
 # their photographs through your head, the surest mistakes first:
 
 # %%
@@ -616,7 +620,7 @@ plots.predictions(their_x[surest], their_y[surest], chances[surest], classes)
 #
 # To discuss:
 #
-# 1. Two groups have .85 and .95. May the second say that its task is easier? Look at the intervals.
+# 1. Two groups have `85 %` and `95 %`. May the second say that its task is easier? Look at the intervals.
 # 2. Whose accuracy falls on the neighbours' photographs? What differs: table, light, phone? What may the head have
 #    learned instead of the thing? (With the stand-ins both sides come from one collection, so nothing need fall.)
 # 3. Somebody took five photographs of one cup without moving. What does 5-fold validation measure then? What would

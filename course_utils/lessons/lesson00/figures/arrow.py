@@ -59,7 +59,7 @@ def _log_axes(ax: Axes, sizes: list[int]) -> None:
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
     ax.set_xlim(sizes[0] * 0.8, sizes[-1] * 1.1)
-    ax.set_xlabel("training examples of each class (log scale); bars: 95 % intervals for new seeds and photographs")
+    ax.set_xlabel("training examples of each class (log scale); bars: 95 % intervals")
     ax.set_ylabel("test photographs that are right")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 

@@ -29,8 +29,6 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
         ax.text(0.5 + (0.03 if side == "right" else -0.03), 0.97, f"{arm.sign} {arm.name}\nwins {wins}",
                 transform=ax.transAxes, color=arm.letters, weight="bold", fontsize=11, va="top",
                 ha="left" if side == "right" else "right")  # fmt: skip
-    if ties := int((gap == 0).sum()):
-        ax.text(0.5, 1.0, f"{ties} tied", transform=ax.transAxes, color=ground().grey, fontsize=11, ha="center")
     effect, n = paired_difference(table, a, b), len(gap)
     mean, low, high = (100 * value for value in effect[:3])
     reach = [[mean - low], [high - mean]]
@@ -40,7 +38,7 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
     span = 1.35 * gap.abs().max()
     ax.set(xlim=(-span, span), ylim=(-0.45, 1.05), yticks=[])
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"points by which {first.name} leads {second.name}; heights mean nothing", fontsize=11)
+    ax.set_xlabel(f"points by which {first.name} leads {second.name}\n(grey: tied; heights mean nothing)", fontsize=11)
     return say(ax.figure, (
         f"Accuracy of {first.name} minus accuracy of {second.name}, a dot per seed: from {gap.min():+.0f} to "
         f"{gap.max():+.0f} points; {(gap > 0).sum()} above zero, {(gap < 0).sum()} below. "
