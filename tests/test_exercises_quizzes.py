@@ -146,7 +146,7 @@ def test_a_prediction_is_kept_and_quoted():
     assert choose(show, "B") == "Kept: B. You will see."
     card = recall("00-fewer", "C")
     assert card.state == "Not as predicted"
-    assert card.paragraphs == ("You predicted B (10 to 40). Measured: C (fewer than 10).",)
+    assert card.paragraphs == ("You predicted B (13 to 40). Measured: C (12 or fewer: ten times fewer, or more).",)
     assert recall("00-fewer", "B").state == "As predicted"
     choose(show, "A")
     assert "You predicted A" in repr(recall("00-fewer", "C"))

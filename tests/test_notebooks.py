@@ -236,11 +236,9 @@ BAD = {
     "no title": ("minutes", lambda it: _cell(it, 0).update(source="Only words.")),
     "over its slot": ("minutes", lambda it: _cell(it, 0).update(source="# A · 46 min")),
     "over what it had": ("minutes", lambda it: _rename(it, "02_feature_extraction", "# A · 71 min")),
-    "in its slot by now": ("minutes", lambda it: _rename(it, "02_feature_extraction", "# A · 45 min")),
     "number typed by hand": ("measured", lambda it: _write(it, 1, "81 %", "82 %")),
     "number not shown by now": ("measured", lambda it: _say(it, "0.79")),
     "number of a question": ("measured", lambda it: _write(it, "printed", 'print("0.81")', 'quiz("01-seeds")')),
-    "no longer typed": ("measured", lambda it: _rename(it, "02_lab")),
 }
 
 

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction: a recipe · 42 min
+# # 02 · Feature extraction: a recipe · 43 min
 #
 # You have a pretrained network and a few pictures of your own. Do you **freeze** it and train a new head, or let all of
 # it learn? People say: *"below 500 examples per class, freeze the backbone."* Here you cook the recipe, check that
@@ -93,7 +93,8 @@ from torch import nn
 
 torch.manual_seed(0)
 model = load_model("photonet")  # one
-backbone = nn.Sequential(*model.stages.values(), nn.AdaptiveAvgPool2d(1), nn.Flatten())  # two
+# two: all but the head, then the mean over all places
+backbone = nn.Sequential(*model.stages.values(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 backbone.requires_grad_(False)  # three, or so it seems
 head = nn.Linear(256, len(task.classes))  # four
 

@@ -59,7 +59,7 @@ for name in ("pretrained", "untrained"):
 # %%
 from sklearn.decomposition import PCA
 
-near = lesson02.neighbourhood  # its `tsne` is scikit-learn's, with a thought for busy machines
+near = lesson02.neighbourhood  # its `tsne` is scikit-learn's, made for busy machines
 ways = {"PCA": PCA(n_components=2).fit_transform, "t-SNE": near.tsne}
 maps = {f"{kind}, {name}": flatten(found)
         for kind, flatten in ways.items() for name, found in features.items()}
@@ -207,7 +207,8 @@ halves = lesson02.epoch_selection.reported(runs, [76])
 halves = halves.query("strategy == 'fine_tuning' and per_class == 40")
 claim("Fine-tuned on 40 photographs per class, the best of 25 epochs looks better by "
       "{effect} on the half of the test photographs that chose it than on the other half.",
-      paired_difference(halves, "the same photographs", "other photographs", on="reported_on"))
+      paired_difference(
+          halves, "the same photographs", "other photographs", on="reported_on"))
 
 # %% [markdown]
 # The interval is over ten seeds, with these test photographs. And with fewer photographs to choose by? A validation set
