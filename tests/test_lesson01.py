@@ -243,9 +243,9 @@ def test_the_chosen_stage_is_the_best_of_the_tuning_rows_whatever_the_test_rows_
     best = {(1, 10): "layer1"}  # elsewhere the stem is
     tuned = [row | dict.fromkeys(PENALTIES, 0.2) | {"C=1": 0.9 if row["stage"] == best.get(
              (row["positions"], row["per_class"]), "stem") else 0.5} for row in at]  # fmt: skip
-    pd.DataFrame(tuned).assign(seconds=1.0).to_csv(tmp_path / "some_tuning.csv", index=False)
+    pd.DataFrame(tuned).assign(**dict.fromkeys(results.MARKS, 1)).to_csv(tmp_path / "some_tuning.csv", index=False)
     tested = [row | {"accuracy": 1.0 if row["stage"] == "stem" else 0.0} for row in at]
-    pd.DataFrame(tested).assign(seconds=1.0).to_csv(tmp_path / "some.csv", index=False)
+    pd.DataFrame(tested).assign(**dict.fromkeys(results.MARKS, 1)).to_csv(tmp_path / "some.csv", index=False)
     found = stages.probed("some")
     assert set(found.chosen) == {"layer1"} and len(found) == 4 and found.attrs["stored"] == "some"
     assert set(stages.probed("some", 2).chosen) == set(stages.probed("some", 10, 4).chosen) == {"stem"}
