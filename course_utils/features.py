@@ -87,7 +87,7 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
     if x.dtype.hasobject or any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
         return None
     digest = hashlib.blake2b(digest_size=20)
-    dtype, _ = number_format(device)
+    dtype, _ = number_format(device, model.depthwise)
     _add(digest, VERSION, torch.__version__, device.type, dtype, positions, type(model), model.native_size)
     for part in (*model.buffers(recurse=False), x):
         _add_array(digest, part)
@@ -134,7 +134,7 @@ def _compute(model: Model, x: torch.Tensor, wanted: list[str], positions: int | 
     def one_pass(part: torch.Tensor) -> dict[str, torch.Tensor]:
         h, seen = model.prepare(part.to(device)), {}
         for name in model.names(stop=max(wanted, key=list(model.stages).index)):
-            with autocast(device):
+            with autocast(device, model.depthwise):
                 h = model.run(h, name, name)
             if name in wanted:
                 seen[name] = (model.pool(h.float(), positions) if positions else h.float()).cpu()

@@ -12,6 +12,8 @@ from course_utils import device
 from course_utils.device import autocast, in_chunks, number_format, out_of_memory, pick_device, seeded
 from course_utils.errors import CourseError
 from course_utils.features import extract
+from course_utils.models.backbones import Model
+from course_utils.training.batches import class_logits
 from course_utils.training.evaluation import evaluate
 
 GPU = pick_device()
@@ -80,6 +82,22 @@ def test_the_number_format_is_what_the_chip_has_units_for(monkeypatch, kind, has
     for name, wanted in device.PRECISIONS.items():
         monkeypatch.setenv("COURSE_PRECISION", name)
         assert number_format(torch.device(kind)) == (wanted, "COURSE_PRECISION says so")
+
+
+@pytest.mark.parametrize(("has", "dtype"), [("amx", torch.bfloat16), ("avx512", torch.float32), (None, torch.float32)])
+def test_depthwise_convolutions_stay_out_of_the_format_that_slows_them(monkeypatch, has, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has == "amx")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has in ("amx", "avx512"))
+    assert number_format(torch.device("cpu"), depthwise=True)[0] == dtype
+    plain, depthwise = (
+        Model("net", {"conv": torch.nn.Conv2d(3, 3, 3, groups=groups)}, 3, ((0,) * 3, (1,) * 3)) for groups in (1, 3)
+    )
+    assert (plain.depthwise, depthwise.depthwise) == (False, True)
+    seen = []
+    depthwise.stages["conv"].register_forward_hook(lambda layer, args, out: seen.append(out.dtype))
+    depthwise.head = torch.nn.Linear(3, 2)
+    class_logits(depthwise, torch.zeros(1, 3, 8, 8))
+    assert seen == [dtype]
 
 
 def test_a_format_that_there_is_not_is_named(monkeypatch):

@@ -26,16 +26,19 @@ needs_source = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def small_zip(tmp_path_factory):
-    """Three classes (one of them the one to leave out) of 8 training and 2 validation pictures each."""
+    """Three classes (one of them the one to leave out) of 8 training and 2 validation pictures each.
+
+    Copies of Tiny-ImageNet come as JPEG, as PNG and as WebP.
+    """
     path = tmp_path_factory.mktemp("zip") / "tiny.zip"
     draw = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
-        for wnid in ("n01", "n02", tiny_imagenet.LEFT_OUT):
+        for wnid, kind in (("n01", "webp"), ("n02", "jpeg"), (tiny_imagenet.LEFT_OUT, "png")):
             for split, count in (("train", 8), ("val", 2)):
                 for k in range(count):
                     picture, stream = draw.integers(0, 256, (64, 64, 3), dtype=np.uint8), io.BytesIO()
-                    Image.fromarray(picture).save(stream, "png")
-                    archive.writestr(f"t/{split}/{wnid}/images/{split}_{wnid}_{k}.png", stream.getvalue())
+                    Image.fromarray(picture).save(stream, kind)
+                    archive.writestr(f"t/{split}/{wnid}/images/{split}_{wnid}_{k}.{kind}", stream.getvalue())
         archive.writestr("t/words.txt", f"n01\tant, emmet\nn02\tcat\n{tiny_imagenet.LEFT_OUT}\tbee\n")
     return path
 

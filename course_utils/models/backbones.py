@@ -47,6 +47,12 @@ class Model(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether there are convolutions of a single channel each, which decide on the number format."""
+        layers = (layer for layer in self.stages.modules() if isinstance(layer, nn.Conv2d))
+        return any(layer.groups == layer.in_channels > 1 for layer in layers)
+
     def encode(self, x: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Pictures, uint8 N x 3 x H x W, as a uint8 tensor of the size that the backbone wants; done once."""
         x = x if isinstance(x, torch.Tensor) else np.asarray(x)

@@ -20,6 +20,7 @@ from course_utils.files import replacing
 ZIP = "tiny-imagenet-200.zip"
 ALIKE = 0.93  # correlation of thumbnails from which an image is dropped; .95 is the rule, the rest is margin
 LEFT_OUT = "n02206856"  # "bee": about 50 of the ants-and-bees photographs are in it
+FORMATS = ("JPEG", "PNG", "WEBP")
 MEMBER = re.compile(r"(?:^|/)(train|val)/(n\d+)/images/([^/]+)\.(?:webp|jpe?g|png)$", re.IGNORECASE)
 
 
@@ -73,7 +74,7 @@ def _lines(archive: zipfile.ZipFile, ending: str) -> list[str]:
 
 
 def _decode(raw: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")).convert("RGB")).transpose(2, 0, 1)
+    return np.asarray(Image.open(io.BytesIO(raw), formats=FORMATS).convert("RGB")).transpose(2, 0, 1)
 
 
 def matching(source: Source) -> list[dict]:

@@ -113,7 +113,7 @@ def class_logits(model: Model, h: torch.Tensor, start: str | None = None) -> tor
     probabilities fine-grained.
     """
     if h.ndim > 2 or start is not None:
-        with autocast(h.device):
+        with autocast(h.device, model.depthwise):
             h = model.run(h, start=start, stop=model.last)
     return model.head(model.features(h)).float()
 
@@ -151,7 +151,7 @@ class Feed:
     def _frozen(self, part: torch.Tensor) -> torch.Tensor:
         for name in self.prefix:
             self.model.stages[name].eval()
-        with autocast(part.device):
+        with autocast(part.device, self.model.depthwise):
             h = self.model.run(self.model.prepare(part), stop=self.prefix[-1])
         return h if self.start else self.model.features(h)
 

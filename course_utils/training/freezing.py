@@ -120,7 +120,7 @@ def estimate_batch_norm(model: Model, x: torch.Tensor) -> None:
     count = max(1, round(len(x) / chunk_size(x)))  # even parts: a last batch of one picture has no variance
     with _measuring([layer for layer in model.stages.modules() if isinstance(layer, NORMS)]):
         for part in x.tensor_split(count):
-            with autocast(x.device):
+            with autocast(x.device, model.depthwise):
                 model.run(model.prepare(part))
 
 
