@@ -17,7 +17,7 @@ if os.environ.get("COURSE_DATA_DIR"):  # counts from here; notebooks run in thei
     os.environ["COURSE_DATA_DIR"] = str(ROOT / Path(os.environ["COURSE_DATA_DIR"]).expanduser())
 os.environ["COURSE_STRICT"] = "1"  # a stored verdict that changed is an error, in the tests' kernels too
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes side by side, each with one thread
-for name, examples in (("few", 40), ("many", 500)):  # of what hypothesis thinks up, the same each time
+for name, examples in (("few", 100), ("many", 500)):  # of what hypothesis thinks up, the same each time
     settings.register_profile(name, max_examples=examples, deadline=None, derandomize=True)
 
 

@@ -1,11 +1,14 @@
 """The launcher as a new user meets it: an empty folder, and an index that may be slow, failing or held up."""
 
 import ast
+import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,25 @@ def test_a_killed_launcher_leaves_its_installer_alone_with_the_environment(with_
     assert code == 0, err
     assert course_python(with_uv, "import alpha, torch") == ""
     finish(killed)
+
+
+@pytest.mark.slow
+def test_a_set_up_killed_at_any_moment_is_completed_by_the_next(course, index):
+    """Kills fall into the making of the environment, into pip, and into the writing of packages."""
+    chance, ended = random.Random(0), 0
+    for kill in range(20):
+        (course / "requirements.txt").write_text(PINS.replace("alpha==1.0", f"alpha==1.{kill % 2}"))
+        process = launch(course, index, "setup")
+        time.sleep(chance.uniform(0, 1 if (course / ".venv" / "course.stamp").exists() else 4))
+        ended += process.poll() is not None
+        with contextlib.suppress(ProcessLookupError):  # it may have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert ended < 15, "hardly any was killed"
+    (course / "requirements.txt").write_text(PINS)
+    code, out, err = finish(launch(course, index, "setup"))
+    assert code == 0, out + err
+    assert course_python(course, TRACES) == "1.0 1.0"
 
 
 def test_an_environment_that_was_cut_short_is_made_again(bare_venv):
