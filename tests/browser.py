@@ -133,9 +133,10 @@ class Lesson:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url')})")
 
-    def open(self) -> None:
-        """Go where the launcher sends a browser, and wait for the kernel."""
-        self.page.goto(f"{self.lab.address}/?token={self.lab.token}")
+    def open(self, notebook: str = "") -> None:
+        """Go where the launcher sends a browser, or to `notebook`, and wait for the kernel."""
+        place = f"lab/tree/notebooks/{notebook}.ipynb" if notebook else ""
+        self.page.goto(f"{self.lab.address}/{place}?token={self.lab.token}")
         self.page.wait_for_function(f"() => ({STATE})()?.idle")
 
     def run_all(self) -> None:
@@ -147,6 +148,14 @@ class Lesson:
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.wait()
         self.error = self.page.evaluate(STATE)["error"]
+
+    def run_to(self, place: int) -> None:
+        """Run the cells from the top to this one."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        self.page.evaluate(SELECT, place + 1)
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-above')")
+        self.page.wait_for_function(f"n => {{ {FIND} const cell = notebook.widgets[n];"
+                                    " return cell.model.executionCount && kernel.status === 'idle'; }", arg=place)
 
     def wait(self) -> None:
         """Wait until every cell has run, or one has failed."""

@@ -119,9 +119,6 @@ def longest_line(figure):
     return max(figure.findobj(matplotlib.lines.Line2D), key=lambda line: len(line.get_xdata()) * line.get_linewidth())
 
 
-ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
-
-
 def some_runs():
     """Three arms at five sizes, ten seeds each, accuracy rising with the logarithm of the size."""
     draw = np.random.default_rng(0)
@@ -132,16 +129,6 @@ def some_runs():
         for n in (2, 5, 10, 20, 40)
         for seed in range(10)
     )  # fmt: skip
-
-
-def controls():
-    """Two controls at three sizes: their means lie between 0.52 and 0.58."""
-    return pd.DataFrame(
-        {"strategy": name, "per_class": n, "seed": seed, "accuracy": base + 0.02 * (n > 5) + 0.001 * seed}
-        for name, base in (("untrained_frozen", 0.55), ("raw_pixels", 0.52))
-        for n in (2, 10, 40)
-        for seed in range(10)
-    )
 
 
 def pictures(n, size=8, seed=0):

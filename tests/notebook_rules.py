@@ -41,11 +41,6 @@ DESK_LINE = """\
 from course_utils import (
     check, claim, describe, evaluate, extract, fit, load_model, load_results, load_task,
     paired_difference, plots, quiz, recall, spot_check, task_from_folder, widgets)"""
-# What the first editions of the lessons may keep until the second ones: each list only ever becomes shorter, and an
-# entry that is no longer needed is reported.
-FIRST_EDITIONS: tuple[str, ...] = ()  # longer than `budget` allows
-OVER_THE_SLOT: dict[str, int] = {}  # minutes, with a little room
-TYPED_BY_HAND: dict[str, set[str]] = {}  # numbers in the prose that no output shows
 OWN_NAMES = 4  # what a notebook may import from the package besides the desk line
 
 
@@ -308,8 +303,6 @@ def budget(lesson: Lesson) -> list[str]:
     long = [f"{count} {what}, not {most} or fewer" for what, (count, most) in counted.items() if count > most]
     long += [f"cell {n} has {lines} lines" for n, cell in lesson.cells("code")
              if (lines := len(cell.source.splitlines())) > LINES]
-    if lesson.path.stem in FIRST_EDITIONS:
-        return over if long else [*over, f"keeps the budget: take {lesson.path.stem} out of FIRST_EDITIONS"]
     return over + long
 
 
@@ -354,24 +347,16 @@ def minutes(lesson: Lesson) -> list[str]:
     titles = [heading for heading in headings if len(heading["hashes"]) == 1]
     if len(titles) != 1 or headings[0] is not titles[0]:
         return [*wrong, "the lesson has not one title that comes first"]
-    taken, slot = int(titles[0]["minutes"] or 0), OVER_THE_SLOT.get(lesson.path.stem, SLOT)
-    if lesson.is_core and taken > slot:
-        wrong.append(f"takes {taken} minutes; its slot is {slot}")
-    if taken <= SLOT < slot:
-        wrong.append(f"fits its slot: take {lesson.path.stem} out of OVER_THE_SLOT")
-    return wrong
+    taken = int(titles[0]["minutes"] or 0)
+    return [*wrong, f"takes {taken} minutes; its slot is {SLOT}"] if lesson.is_core and taken > SLOT else wrong
 
 
 def measured(lesson: Lesson) -> list[str]:
     """What the main line gives as measured stands in an output, which a build renews; a question is no result."""
     values = [value for _, cell in lesson.cells("code") if not (called(cell, "quiz") or called(cell, "recall"))
               for value in shown(cell.outputs)]
-    typed = [(n, number) for n, cell in lesson.cells("markdown") for number in stated(cell.source)
-             if not is_shown(number, values)]
-    allowed = TYPED_BY_HAND.get(lesson.path.stem, set())
-    wrong = [f"cell {n} gives {number}, which no output shows" for n, number in typed if number not in allowed]
-    return wrong + [f"{number} need no longer be in TYPED_BY_HAND"
-                    for number in sorted(allowed - {number for _, number in typed})]
+    return [f"cell {n} gives {number}, which no output shows" for n, cell in lesson.cells("markdown")
+            for number in stated(cell.source) if not is_shown(number, values)]
 
 
 RULES: list[Callable[[Lesson], list[str]]] = [

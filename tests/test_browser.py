@@ -1,8 +1,12 @@
 """Lesson 00 in a real JupyterLab: run, moved, answered and solved in a browser, at two widths."""
 
+import io
+import os
+
 import jupytext
 import pytest
 from browser import SELECT, Lesson, find_browser, jupyterlab
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
 from course_utils.lessons.lesson00.exercises import QUESTIONS, SIGN
@@ -10,7 +14,7 @@ from course_utils.tools.run import ROOT
 
 pytestmark = pytest.mark.slow  # a real browser, for CI and for whoever changes a lesson
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
-RADIO, CHOICE = "input[type=radio]", ".widget-dropdown"
+RADIO, CHOICE, SLIDER = "input[type=radio]", ".widget-dropdown", ".widget-slider"
 NEW_PICTURE = """([output, old]) => { const picture = output.querySelector("img");
     return picture?.src !== old && picture?.naturalWidth > 0; }"""
 WRONG = '''def who_is_better(differences):
@@ -100,3 +104,51 @@ def test_an_exercise_fails_with_a_hint_and_then_passes(lesson):
 
 def test_the_console_of_the_browser_holds_no_error(lesson):
     assert lesson.complaints == []
+
+
+def test_the_readme_shows_what_a_learner_sees(browser, lab):
+    """A slider that is moved, a check with its hint, and the arrow: the README's picture, taken again."""
+    lab.start_afresh()
+    page = browser.new_page(viewport=WIDE, device_scale_factor=2)
+    lesson = Lesson(page, lab)
+    lesson.open("02_feature_extraction")
+    place = lesson.cell("widgets.slider(show")
+    lesson.run_to(place)
+    output = lesson.output(SLIDER)
+    output.locator("img").first.wait_for()
+    slider = picture_of(output)
+    lesson.open()
+    place = lesson.cell('check("00-interval"')
+    lesson.run_to(lesson.cell("paired_difference, plots"))
+    assert "Not yet" in lesson.rewrite(place, f"from course_utils.evidence import mean_interval\\n\\n{WRONG}")
+    check = picture_of(lesson.node(place))
+    page.close()
+    whole = side_by_side(slider, check, Image.open(ROOT / "data/results/00_start_here.png"))
+    shown = ROOT / "data" / "results" / "readme.png"
+    if os.environ.get("COURSE_RENEW_REFERENCES") == "1":
+        whole.quantize(128).save(shown, optimize=True)
+    assert abs(whole.height / Image.open(shown).height - 1) < 0.1, "Look at it, then COURSE_RENEW_REFERENCES=1."
+
+
+def picture_of(part):
+    """A part of the page, as a picture."""
+    part.scroll_into_view_if_needed()
+    return Image.open(io.BytesIO(part.screenshot())).convert("RGB")
+
+
+def side_by_side(slider, check, arrow, width=1600, gap=24):
+    """The slider over the whole width, below it the check and the arrow, each under what one does with it."""
+    half = (width - 3 * gap) // 2
+    parts = [(slider, width - 2 * gap, "Move a slider: whose neighbours are of its kind?"),
+             (check, half, "Write code: a wrong answer gets a hint"),
+             (arrow.convert("RGB"), half, "See it measured, with intervals")]
+    parts = [(part.resize((wide, round(part.height * wide / part.width)), Image.Resampling.LANCZOS), words)
+             for part, wide, words in parts]
+    font, line = ImageFont.load_default(34), 60
+    top = parts[0][0].height + line + gap
+    whole = Image.new("RGB", (width, top + line + gap + max(part.height for part, _ in parts[1:])), "white")
+    draw = ImageDraw.Draw(whole)
+    for (part, words), corner in zip(parts, ((gap, 0), (gap, top), (2 * gap + half, top)), strict=True):
+        draw.text((corner[0], corner[1] + 14), words, "#222222", font)
+        whole.paste(part, (corner[0], corner[1] + line))
+    return whole

@@ -1,11 +1,12 @@
 """The documents for maintainers and strangers: what they name is there, and what they show runs."""
 
+import inspect
 import re
 
 import pandas as pd
 import pytest
 
-from course_utils import ROOT
+from course_utils import ROOT, registry
 from course_utils.evidence import load_results, paired_difference
 from course_utils.evidence.results import ITEMS, RESULTS, settings_of
 
@@ -40,8 +41,9 @@ def test_primary_claims_stand_where_the_results_page_says():
                       re.MULTILINE)
     assert len(rows) >= 6
     for name, module in rows:
-        body = (ROOT / "course_utils" / module).read_text(encoding="utf-8").split(f"def {name}(")[1]
-        assert "Primary claim" in body.split("\ndef ")[0], name
+        function = registry.study(name).function
+        assert inspect.getsourcefile(function) == str(ROOT / "course_utils" / module)
+        assert "Primary claim" in function.__doc__, name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -65,3 +67,44 @@ def test_the_page_s_own_code_unpacks_hits_and_finds_the_lesson_s_verdict(monkeyp
     ours = paired_difference(arms, "feature_extraction", "from_scratch")
     said = f"{ours.mean:+.3f} (95 % interval {ours.low:+.3f} to {ours.high:+.3f})"
     assert f"{said}, {ours.n} seeds, {ours.groups} groups" in capsys.readouterr().out
+
+
+def of_lesson00():
+    rows = load_results("lesson00").query("per_class == 10 and not (strategy == 'from_scratch' and steps == 100)")
+    return paired_difference(rows, "feature_extraction", "from_scratch")
+
+
+def of_stages():
+    rows = load_results("stages").query("task == 'letters' and per_class == 10 and positions == 1")
+    return paired_difference(rows[rows["network"] == "pretrained"], "layer3", "layer4", on="stage")
+
+
+def of_transfer(network):
+    learned, heads = ("transfer", "heads") if network == "photonet" else ("transfer_photonets", "heads_photonets")
+    cell = "backbone == @network and task == 'letters' and per_class == 10"
+    frozen = load_results(heads).query(f"{cell} and network == 'pretrained'").assign(strategy="frozen")
+    tuned = load_results(learned).query(f"{cell} and steps == 400 and strategy == 'fine_tuning'")
+    return paired_difference(pd.concat([frozen, tuned]), "fine_tuning", "frozen")
+
+
+PROMISES = {  # (study, network) -> the difference that its primary claim is about, and what it must exceed
+    ("lesson00", "PhotoNet"): (of_lesson00, 0),
+    ("ants_bees_64", "PhotoNet"): (
+        lambda: paired_difference(load_results("ants_bees_64"), "feature_extraction", "from_scratch"), 0.1),
+    ("stages", "PhotoNet"): (of_stages, 0),
+    ("transfer", "PhotoNet"): (lambda: of_transfer("photonet"), 0),
+    ("transfer_photonets", "photonet-1"): (lambda: of_transfer("photonet-1"), 0),
+    ("transfer_photonets", "photonet-2"): (lambda: of_transfer("photonet-2"), 0),
+}  # fmt: skip
+PROMISED = re.findall(
+    r"^\| `(\w+)` \| [^|]+ \| ([\w-]+) \| ([^|]+) \| (\w+) \|$", RESULTS_PAGE.read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+def test_the_results_page_tells_what_came_of_every_promise():
+    assert [(study, network) for study, network, *_ in PROMISED] == list(PROMISES)
+    for study, network, measured, verdict in PROMISED:
+        effect, least = PROMISES[study, network][0](), PROMISES[study, network][1]
+        mean, low, high = (100 * value for value in effect[:3])
+        assert measured == f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]", study
+        assert verdict == ("holds" if effect.low > least else "refuted" if effect.high < least else "unknown"), study

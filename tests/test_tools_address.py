@@ -35,3 +35,15 @@ def test_what_is_no_copy_is_refused_and_nothing_changes(copy, capsys, given):
     before = texts(copy)
     assert main([given], copy) == 2 and texts(copy) == before
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("spoil", "says"), [
+    (lambda page: page.unlink(), "cannot be read"),
+    (lambda page: page.write_bytes(b"\xff\xfe"), "cannot be read"),
+    (lambda page: page.write_text("# A course\n"), "no Binder badge"),
+])
+def test_a_page_that_is_gone_or_spoilt_is_named(copy, capsys, spoil, says):
+    spoil(copy / "README.md")
+    assert main(["jane/transfer"], copy) == 2
+    said = capsys.readouterr().err
+    assert says in said and len(said.splitlines()) == 2

@@ -13,6 +13,7 @@ from course_utils.data.tasks import Task, pool_task
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
 from course_utils.features import extract, probe
+from course_utils.grids import transfer_grid
 from course_utils.grids.transfer_grid import LITE0, STAGES, TUNED_AT, drawn, loaded, overlap, whole
 from course_utils.models.backbones import Model
 from course_utils.threads import share_for_numpy
@@ -20,8 +21,8 @@ from course_utils.threads import share_for_numpy
 NETWORKS = ("pretrained", "untrained")
 POSITIONS = (1, 4)  # a side of the grid whose means a head gets; 1: the mean over all positions
 LITE0_STAGES = (*STAGES, "last")
-TRIED = {"letters": (2, 10, 40), "digits": (2, 10, 40), "textures": (2, 10, 40), "tiles": (2, 5, 10)}  # of each class
-OURS = TRIED | {"ants_bees": (2, 10, 40)}  # PhotoNet's alone: ImageNet holds ants and bees
+OURS = {task: tuple(sorted(sizes)) for task, sizes in (transfer_grid.OURS | {"textures": (2, 10, 40)}).items()}
+TRIED = {task: sizes for task, sizes in OURS.items() if task != "ants_bees"}  # which ImageNet holds
 PENALTIES = {f"C={10.0**k:g}": 10.0**k for k in range(-6, 4)}  # scikit-learn's C, from the strongest on
 CELL = ["network", "task", "stage", "positions", "per_class"]
 SIDE = 16  # raw pixels are averaged to so many a side
@@ -80,12 +81,8 @@ def heads(seed: int, backbone: str, network: str, task: str, per_class: int) -> 
 
 
 def tuned_penalty(backbone: str, network: str, task: str, stage: str, positions: int, per_class: int) -> float:
-    """The penalty with the best mean over the tuning seeds; of equally good ones the middle, of two the stronger.
-
-    A size that was not tuned has the penalty of the largest that was.
-    """
-    size = per_class if per_class in OURS[task] else max(OURS[task])
-    means = _tuning(backbone).loc[(network, task, stage, positions, size)]
+    """The penalty with the best mean over the tuning seeds; of equally good ones the middle, of two the stronger."""
+    means = _tuning(backbone).loc[(network, task, stage, positions, per_class)]
     best = [PENALTIES[name] for name in means.index[np.isclose(means, means.max(), rtol=0, atol=1e-9)]]
     return best[(len(best) - 1) // 2]
 

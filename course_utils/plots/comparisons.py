@@ -10,6 +10,12 @@ from course_utils.evidence.claims import accuracy_of
 from course_utils.plots.style import Look, ground
 
 BACKBONES = {"photonet": "PhotoNet", "efficientnet_lite0": "EfficientNet-Lite0"}  # what they are called in figures
+TASKS = {"letters": "letters", "digits": "digits", "tiles": "tiles", "ants_bees": "ants and bees"}  # and in this order
+
+
+def signed(points: float, _: int = 0) -> str:
+    """Whole points with their sign, as +5, 0 or −5; the formatter of an axis too."""
+    return f"{points:+.0f}".replace("-", "\N{MINUS SIGN}") if round(points) else "0"
 
 
 def means_by_size(runs: pd.DataFrame) -> pd.DataFrame:
@@ -23,14 +29,6 @@ def draw_curve(ax: Axes, curve: pd.DataFrame, arm: Look) -> None:
     ax.errorbar(
         curve.index, curve["mean"], reach, color=arm.line, marker=arm.marker, ms=9, lw=2.5, elinewidth=1.8, capsize=4
     )
-
-
-def band_of(controls: pd.DataFrame, chance: float | None) -> tuple[pd.Series, pd.Series]:
-    """The lowest and the highest of the controls' means at each size, `chance` among them."""
-    means = controls.pivot_table(index="per_class", columns="strategy", values="accuracy")
-    if chance is not None:
-        means["chance"] = chance
-    return means.min(axis=1), means.max(axis=1)
 
 
 def draw_band(ax: Axes, low: pd.Series, high: pd.Series) -> None:

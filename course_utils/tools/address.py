@@ -11,25 +11,30 @@ from course_utils.tools.build import write_if_new
 from course_utils.tools.run import ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff")
-FORM = r"[A-Za-z0-9-]+/[\w.-]+"
-LINK = re.compile(rf"((?:mybinder\.org/v2/gh|https://github\.com)/)({FORM}?)(?=[/\s)>\"]|$)")
+BADGE = re.compile(r"mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/")
 
 
 def set_address(copy: str, root: Path = ROOT) -> list[str]:
     """Point every link to the course's own repository, Binder's badge among them, at `copy`; the pages that changed.
 
     Raises:
-        CourseError: `copy` is not OWNER/REPOSITORY, or a page cannot be written.
+        CourseError: `copy` is not OWNER/REPOSITORY, a page cannot be read or written, or README.md has no badge.
     """
     copy = copy.removeprefix("https://github.com/").removesuffix(".git").strip("/")
-    if not re.fullmatch(FORM, copy):
+    if not re.fullmatch(r"[\w-]+/[\w.-]+", copy):
         raise CourseError(f"{copy!r} is no address of a copy.\nGive its owner and its name, such as jane/transfer.")
-    texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
-    old = next(found[2] for found in LINK.finditer(texts["README.md"]) if "mybinder" in found[1])
-    new = {page: re.sub(rf"(?<=/){re.escape(old)}(?=[/\s)>\"]|$)", copy, text) for page, text in texts.items()}
-    changed = [page for page in PAGES if new[page] != texts[page]]
-    for page in changed:
-        write_if_new(root / page, new[page].encode())
+    try:
+        texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
+        if not (badge := BADGE.search(texts["README.md"])):
+            raise CourseError("README.md has no Binder badge, which says where the course lives now.\n"
+                              "Take README.md from the course again: git checkout README.md")  # fmt: skip
+        links = re.compile(rf"(mybinder\.org/v2/gh/|github\.com/){re.escape(badge[1])}(?![\w-]|\.\w)")
+        new = {page: links.sub(rf"\g<1>{copy}", text) for page, text in texts.items()}
+        changed = [page for page in PAGES if new[page] != texts[page]]
+        for page in changed:
+            write_if_new(root / page, new[page].encode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"A page cannot be read or written: {error}.\nMend it, then run this again.") from error
     return changed
 
 

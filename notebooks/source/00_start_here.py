@@ -7,7 +7,7 @@
 #
 # After this lesson you can
 #
-# - let a pretrained network name photographs, and teach it two new things in a second;
+# - let a pretrained network name photographs, and teach it a new question in a second;
 # - say what "so many times fewer photographs" means, and compared with what;
 # - read an interval, and tell when nobody knows yet.
 #
@@ -35,8 +35,7 @@ TASK = "ants_bees"  # or the path of a folder, as "pets/", with pets/cat/… and
 # ## A photograph gets a name · 2 min
 #
 # EfficientNet-Lite0 is a small network for phones. It was trained on ImageNet, more than a million photographs of a
-# thousand kinds of things. Choose the coffee, then a cat, then the tissue, and
-# see what it says.
+# thousand kinds of things. Choose the coffee, then a cat, then the tissue, and see what it says.
 
 # %%
 lite = load_model("efficientnet_lite0", image_size=224)
@@ -81,8 +80,8 @@ plots.predictions(shown[:12], labels[:12], asked[some][:12], task.classes)
 
 # %% [markdown]
 # <details><summary>The pictures in words</summary>
-# Twelve photographs that the network was not trained on, six of ants and six of bees. Over each stands the answer with
-# a tick or a cross, and how sure the new layer is. Most have a tick.
+# Twelve photographs that the new layer was not trained on, six of ants and six of bees. Over each stands the answer
+# with a tick or a cross, and how sure the new layer is. Most have a tick.
 # </details>
 #
 # That is **transfer learning**: what was learned on one task is used for another. Its words:
@@ -94,7 +93,7 @@ plots.predictions(shown[:12], labels[:12], asked[some][:12], task.classes)
 # ## Your prediction · 1 min
 #
 # From now on we use a network of our own, **PhotoNet**. It is small, and we know every picture that it was trained on:
-# 99,000 photographs of 199 kinds of things, neither ants nor bees, none of our test pictures. Commit yourself.
+# 99,000 photographs of 199 kinds of things, neither ants nor bees, none of our test pictures.
 
 # %%
 quiz("00-fewer")
@@ -103,9 +102,9 @@ quiz("00-fewer")
 # ## How many times fewer? · 8 min
 #
 # Each point below is the mean of ten **seeds**: ten draws of the training photographs, of the first weights and of
-# the order. The bars are **95 % intervals**. There are two controls without transfer. **From scratch** is the same
-# network with random weights, trained four times as long. **Untrained, frozen** is a new head on random weights that
-# never change.
+# the order. The bars are **95 % intervals** for new seeds and new photographs. There are two controls without transfer.
+# **From scratch** is the same network with random weights, trained four times as long. **Untrained, frozen** is a new
+# head on random weights that never change.
 
 # %%
 runs = load_results("lesson00").query("not (strategy == 'from_scratch' and steps == 100)")
@@ -136,8 +135,7 @@ recall("00-fewer", "C" if few <= 12 else "B" if few <= 40 else "A")
 # %% [markdown]
 # Read the arrow from right to left: what training from scratch does with 120 photographs of each, transfer does with a
 # handful. The level is low, 63 %, where guessing gives 54 %. And at the arrow's left end the bars are long: even two
-# photographs may do as well, so the interval has no upper end. Against the other control the factor is
-# much the same.
+# photographs may do as well, so the interval has no upper end. Against the other control the factor is much the same.
 #
 # Before the experiment ran, we wrote one sentence down, our **primary claim**. It is tested **in pairs**: for each seed
 # one accuracy minus the other, on the same photographs.
@@ -157,7 +155,7 @@ spot_check("lesson00")
 # %% [markdown]
 # <details><summary>How this was measured</summary>
 #
-# Every way to train had nine settings of its own to choose from, tried on photographs of the training pool with other
+# Every way to train had twelve settings or more to choose from, tried on photographs of the training pool with other
 # seeds; no test photograph chose anything. Transfer had 100 updates, from scratch 400. The test photographs are the
 # 153 of the data set's own validation folder. At 80 and 120 of each, the seeds' training sets are nearly the same
 # photographs: trust the claim at ten more than the factor, which begins at 120. One source, one network, one target:
@@ -223,8 +221,8 @@ check("00-interval", who_is_better, solution=True)
 # %% [markdown]
 # ## Why not 96 %? · 2 min
 #
-# You may have seen ants and bees in a famous tutorial, where transfer reaches 96 %. Here is the phone's network on all
-# of these photographs, and PhotoNet beside it:
+# You may have seen ants and bees in a famous tutorial, where transfer reaches 96 %. Here are the phone's network and
+# PhotoNet on all of these photographs:
 
 # %%
 everything = load_task("ants_bees", image_size=128, fallback="textures")
@@ -232,6 +230,7 @@ head = probe(extract(phone, everything.train.x), everything.train.y, C=0.01)
 ours = runs.query("strategy == 'feature_extraction' and per_class == 120").accuracy.mean()
 theirs = head.score(extract(phone, everything.test.x), everything.test.y)
 if everything.name == "ants_bees":
+    print("the tutorial's ResNet-18: 96%")
     print(f"EfficientNet-Lite0: {theirs:.0%}    PhotoNet, at 48 pixels: {ours:.0%}")
 
 # %% [markdown]
@@ -284,7 +283,7 @@ quiz("00-fair")
 # %% [markdown]
 # ## What to take away · 1 min
 #
-# 1. A pretrained backbone and a new head learn a new question from a handful of pictures, in seconds, on any machine.
+# 1. A pretrained backbone and a new head learn a new question from a handful of pictures, on any machine.
 # 2. "So many times fewer" depends on what you compare with. Always ask for the control.
 # 3. One run proves nothing: look for the interval, and say "not known" when it includes zero.
 #

@@ -10,8 +10,7 @@ from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.items import measure_of
 from course_utils.grids.frozen import LITE0_STAGES, PENALTIES
-
-TASKS = {"letters": "letters", "digits": "digits", "tiles": "tiles", "ants_bees": "ants and bees"}
+from course_utils.plots.comparisons import TASKS
 
 
 class Best(NamedTuple):

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from course_utils.evidence.claims import accuracy_of
 from course_utils.evidence.items import chance_of, measure_of
-from course_utils.lessons.lesson01.stages import TASKS, best_stage, stages_of
-from course_utils.plots.comparisons import BACKBONES
+from course_utils.lessons.lesson01.stages import best_stage, stages_of
+from course_utils.plots.comparisons import BACKBONES, TASKS
 from course_utils.plots.contrast import readable
 from course_utils.plots.style import Drawing, ground, say, styled
 
@@ -71,4 +71,3 @@ def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
     numbers = ", ".join(f"{stage} {value:.0f} %" for stage, value in zip(stages, mean, strict=True))
     lead = "clearly leads every other stage" if best.clear else "does not clearly lead every other stage"
     return f"{title}: {numbers}; {best.stage} {lead}; untrained {100 * twin.min():.0f} to {100 * twin.max():.0f} %."
-

@@ -219,9 +219,9 @@ QUESTIONS = [
         name="02-freeze",
         text="Ten pictures of each letter, far below 500. What is more accurate on new fonts?",
         options=(
-            Option("Freezing the backbone, by .05 or more"),
+            Option("Freezing the backbone, by 5 points or more"),
             Option("The two lie closer together"),
-            Option("Fine-tuning it, by .05 or more"),
+            Option("Fine-tuning it, by 5 points or more"),
         ),
     ),
     Question(

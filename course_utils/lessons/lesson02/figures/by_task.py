@@ -8,8 +8,16 @@ from matplotlib.figure import Figure
 
 from course_utils.evidence.claims import Effect
 from course_utils.evidence.items import chance_of
-from course_utils.lessons.lesson02.compared import CONTROLS, TASKS, gap
-from course_utils.plots.comparisons import BACKBONES, draw_band, draw_curve, means_by_size, name_ends
+from course_utils.lessons.lesson02.compared import CONTROLS, gap
+from course_utils.plots.comparisons import (
+    BACKBONES,
+    TASKS,
+    draw_band,
+    draw_curve,
+    means_by_size,
+    name_ends,
+    signed,
+)  # fmt: skip
 from course_utils.plots.style import Drawing, ground, look, say, styled
 
 ARMS = {"fine_tuning": "fine-tuning", "feature_extraction": "frozen", "from_scratch": "from scratch"}
@@ -60,7 +68,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, last: bool) -> str:
     ax.yaxis.set_major_formatter("{x:.0f} %")
     without = max(high[READ_AT], 100 * of["from_scratch"]["mean"][READ_AT])
     gain = 100 * max(of[arm]["mean"][READ_AT] for arm in ("fine_tuning", "feature_extraction")) - without
-    ax.set_title(f"{TASKS[task]}: {_signed(gain)} points")
+    ax.set_title(f"{TASKS[task]}: {signed(gain)} points")
     ends, said = [], []
     for arm, name in ARMS.items():
         curve = of[arm].assign(**{column: 100 * of[arm][column] for column in ("mean", "low", "high")})
@@ -121,7 +129,7 @@ def _explain(ax: Axes, backbones: list[str]) -> None:
     low, high = ax.get_ylim()
     reach = 1.3 * max(-low, high)
     ax.set_ylim(-reach, reach)
-    ax.yaxis.set_major_formatter(lambda value, place: _signed(value))
+    ax.yaxis.set_major_formatter(signed)
     ax.set_ylabel("fine-tuning ahead by so many points")
     sides = (("fine_tuning", "fine-tuning better", 0.97, "top"),
              ("feature_extraction", "freezing better,\nas the rule says", 0.03, "bottom"))  # fmt: skip
@@ -131,11 +139,6 @@ def _explain(ax: Axes, backbones: list[str]) -> None:
         for backbone in backbones:
             ax.plot([], [], ls="", marker=MARKERS[backbone][0], color=ground().ink, label=BACKBONES[backbone])
         ax.figure.legend(loc="outside upper right", ncols=len(backbones))
-
-
-def _signed(value: float) -> str:
-    """+5, 0 or −5."""
-    return f"{value:+.0f}".replace("+0", "0").replace("-0", "0").replace("-", "\N{MINUS SIGN}")
 
 
 def _sizes(ax: Axes, sizes: list[int]) -> None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from course_utils.evidence.claims import mean_interval
 from course_utils.lessons.lesson02.epoch_selection import EPOCHS, OTHERS, SAME
-from course_utils.plots.comparisons import name_ends
+from course_utils.plots.comparisons import name_ends, signed
 from course_utils.plots.contrast import MARK
 from course_utils.plots.style import SIGNS, Drawing, colour_of, ground, look, say, styled
 
@@ -44,7 +44,7 @@ def chosen_epochs(table: pd.DataFrame) -> Figure:
         ax.set_title(look(strategy).name)
     name_ends(axes[-1], ends)
     axes[0].set_ylabel("points by which the chosen epoch\nis ahead of the last")
-    axes[0].yaxis.set_major_formatter(_signed)
+    axes[0].yaxis.set_major_formatter(signed)
     figure.suptitle("The fewer photographs choose, the more the best epoch flatters")
     figure.supxlabel("photographs that choose the epoch (log scale); bars: 95 % intervals over seeds", fontsize=12)
     return say(figure, f"The best of {EPOCHS} epochs, chosen by some photographs. By their number, the points by "
@@ -58,10 +58,6 @@ def _line(ax: Axes, rows: pd.DataFrame, colour: str, marker: str) -> pd.Series:
     reach = found["mean"] - found["low"], found["high"] - found["mean"]
     ax.errorbar(found.index, found["mean"], reach, color=colour, marker=marker, ms=8, lw=2.5, capsize=4)
     return found["mean"]
-
-
-def _signed(value: float, _: int) -> str:
-    return f"{value:+.0f}".replace("-", "\N{MINUS SIGN}") if abs(value) > 1e-9 else "0"
 
 
 @styled

@@ -3,8 +3,9 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
+from course_utils.plots.comparisons import signed
 from course_utils.plots.contrast import MARK
 from course_utils.plots.style import axes_of, colour_of, ground, say, styled
 
@@ -34,6 +35,7 @@ def leaked_and_clean(runs: pd.DataFrame, ax: Axes | None = None) -> Figure:
     shares = runs[[*GROUPS]]
     ax.set_ylim(shares.min(axis=None) - ROOM, shares.max(axis=None) + ROOM)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.yaxis.set_major_locator(MultipleLocator(0.05))
     gains = runs.groupby("pretrained_with")[[*GROUPS]].mean().loc[[WITHOUT, WITH]].diff().iloc[-1]
     ax.figure.suptitle(f"Leaked bees gain {100 * (gains['leaked_bees'] - gains['clean_bees']):.0f} points more "
                        "than clean ones")  # fmt: skip
@@ -48,8 +50,8 @@ def _line(ax: Axes, x: float, before: float, after: float, colour: str) -> None:
     ax.plot([x, x], [before, after], color=colour, lw=2)
     ax.plot(x, before, **RING, mfc=ground().paper, mec=colour)
     ax.plot(x, after, **DOT, color=colour)
-    gain = f"{100 * (after - before):+.0f}".replace("+0", "0").replace("-0", "0").replace("-", "\N{MINUS SIGN}")
-    ax.annotate(gain, (x, max(before, after)), (0, 12), textcoords="offset points", ha="center", color=ground().ink)
+    where = {"xytext": (0, 12), "textcoords": "offset points", "ha": "center", "color": ground().ink}
+    ax.annotate(signed(100 * (after - before)), (x, max(before, after)), **where)
 
 
 def _explain(ax: Axes) -> None:
