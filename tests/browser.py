@@ -134,8 +134,8 @@ class Lesson:
             self.complaints.append(f"{message.text} ({message.location.get('url')})")
 
     def open(self, notebook: str = "") -> None:
-        """Go where the launcher sends a browser, or to `notebook`, and wait for the kernel."""
-        place = f"lab/tree/notebooks/{notebook}.ipynb" if notebook else ""
+        """Go where the launcher sends a browser, or to `notebook` alone, and wait for the kernel."""
+        place = f"lab/workspaces/{notebook}/tree/notebooks/{notebook}.ipynb" if notebook else ""  # and nothing else
         self.page.goto(f"{self.lab.address}/{place}?token={self.lab.token}")
         self.page.wait_for_function(f"() => ({STATE})()?.idle")
 

@@ -14,7 +14,7 @@ from course_utils.tools.run import ROOT
 
 pytestmark = pytest.mark.slow  # a real browser, for CI and for whoever changes a lesson
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 800, "height": 900}
-RADIO, CHOICE, SLIDER = "input[type=radio]", ".widget-dropdown", ".widget-slider"
+RADIO, CHOICE, SLIDER = "input[type=radio]", ".widget-dropdown", ".widget-hslider"
 NEW_PICTURE = """([output, old]) => { const picture = output.querySelector("img");
     return picture?.src !== old && picture?.naturalWidth > 0; }"""
 WRONG = '''def who_is_better(differences):
@@ -117,7 +117,7 @@ def test_the_readme_shows_what_a_learner_sees(browser, lab):
     output = lesson.output(SLIDER)
     output.locator("img").first.wait_for()
     slider = picture_of(output)
-    lesson.open()
+    lesson.open("00_start_here")
     place = lesson.cell('check("00-interval"')
     lesson.run_to(lesson.cell("paired_difference, plots"))
     assert "Not yet" in lesson.rewrite(place, f"from course_utils.evidence import mean_interval\\n\\n{WRONG}")
