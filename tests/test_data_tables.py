@@ -108,6 +108,8 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
         (ROWS, "text,label", {"label": None}, ["no column None"]),
         (ROWS, "text,label", {"text": ["text"]}, ["no column ['text']"]),
         (ROWS, "text,label", {"group": 1}, ["no column 1", "text, label"]),
+        (ROWS, "text,label", {"text": "label"}, ["text='label' is the column of the labels"]),
+        (ROWS, "text,label", {"group": "label"}, ["group='label' is the column of the labels"]),
         ([f"{row},spam" for row in ROWS], "text,label,label", {}, ["several columns called 'label'", "Rename"]),
         ([f"{row},a reply" for row in ROWS], "text,label,text", {}, ["several columns called 'text'"]),
         (ROWS, f"text,{'long ' * 900}", {}, ["no column 'label'", "long long…"]),

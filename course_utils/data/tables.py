@@ -58,6 +58,8 @@ def task_from_csv(
     for name, column in (("label", label), ("group", group), ("text", text)):
         if column is not None or name == "label":
             _need(table, name, column)
+        if name != "label" and column == label:
+            raise BadData(f"{name}={column!r} is the column of the labels too.\nName another column: {name}=…")
     if text is None:
         text = _longest(table, {label, group})
         _need(table, "text", text)
