@@ -41,7 +41,7 @@ def choose_device(wanted: torch.device | str | None = None) -> torch.device:
         return pick_device()
     try:
         device = torch.device(wanted)
-        torch.ones(1, device=device)
+        torch.ones(1, device=device).item()
     except (RuntimeError, TypeError, AssertionError) as error:
         reason = (str(error).splitlines() or [""])[0][:90]
         raise CourseError(
