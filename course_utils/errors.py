@@ -46,7 +46,7 @@ def check_number(
     """`error` unless `value` is a finite number, from `least` or `above` on and `below`; `whole` where it counts."""
     low = least if above is None else above
     kinds = numbers.Integral if whole else numbers.Real
-    real = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e300  # nan is not
+    real = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     if real and (value >= low if above is None else value > low) and value < below:
         return
     kind = "whole number" if whole else "number"

@@ -353,6 +353,11 @@ def test_a_zip_with_backslashes_is_read(tmp_path):
     assert load(zip_of(tmp_path / "windows.zip", names))[0].classes == ["a", "b"]
 
 
+def test_a_zip_with_paths_from_the_root_is_read(tmp_path):
+    names = {f"/{name}/{k}.png": png(10 * ord(name) + k) for name in "ab" for k in range(3)}
+    assert load(zip_of(tmp_path / "root.zip", names))[0].classes == ["a", "b"]
+
+
 def test_names_with_accents_are_read_from_zips_of_macs(tmp_path):
     decomposed = "Ka\u0308fer"  # as a Mac writes ä: two signs
     names = {f"{name}/{k}.png": png(100 * len(name) + k) for name in (decomposed, "Bienen") for k in range(3)}
@@ -426,6 +431,20 @@ def test_classes_called_like_splits_are_said(tmp_path):
     task, said = load(tmp_path / "photos")
     assert task.classes == ["test", "train", "val"]
     assert "No class folders lie in test, train, val, so these are taken for the classes." in said
+
+
+@pytest.mark.parametrize(("tree", "words"), [
+    (("fold1/ants", "fold1/bees", "fold2/ants", "fold2/bees"), r"same names (ants, bees), which count for nothing"),
+    (("train/ants/x", "train/bees/x", "test/ants", "test/bees"), "same names (x)"),
+    (("ants/indoors", "bees"), ""),
+])  # fmt: skip
+def test_folders_that_may_be_the_classes_are_said(tmp_path, tree, words):
+    for name in tree:
+        fill(tmp_path / "photos" / name, 3)
+        for k in range(3):
+            picture(hash((name, k)) % 2**31).save(tmp_path / "photos" / name / f"{k}.png")
+    said = load(tmp_path / "photos")[1]
+    assert words in said and ("same names" in said) is bool(words)
 
 
 def test_one_class_to_train_on_is_said_whatever_the_test_split_has(tmp_path):

@@ -97,7 +97,7 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
     [
         (ROWS, "text,lable", {}, ["no column 'label'", "text, lable", "label='lable'"]),
         (ROWS, "text,label", {"text": "txt"}, ["no column 'txt'", "text='text'"]),
-        (ROWS, "text,label", {"group": "user"}, ["no column 'user'"]),
+        (ROWS, "text,label", {"group": "user"}, ["no column 'user'", "group='text'"]),
         ([f"a{k},same" for k in range(9)], "text,label", {}, ["only the value 'same'"]),
         ([], "text,label", {}, ["no values"]),
         ([f"a{k},free text {k}" for k in range(90)], "text,label", {}, ["90 different values in 90 rows"]),

@@ -338,10 +338,12 @@ def test_of_many_values_a_few_are_named():
 def test_a_missing_accuracy_is_an_error_that_names_the_seed():
     table = from_gaps(UP)
     table.loc[3, "accuracy"] = float("nan")
-    with pytest.raises(CourseError, match="'a' has no accuracy for seed 3: it is NaN") as error:
+    with pytest.raises(CourseError, match="'a' has no accuracy for seed 3: it is NaN, or no share") as error:
         paired_difference(table, "a", "b")
     assert len(str(error.value).splitlines()) <= 3
-    for value in (float("inf"), "good"):
+    with pytest.raises(CourseError, match="there is no row at all"):
+        paired_difference(table[:0], "a", "b")
+    for value in (float("inf"), "good", 53.0):
         with pytest.raises(CourseError, match="no accuracy for seed 3"):
             paired_difference(table.astype(object).replace({"accuracy": float("nan")}, value), "a", "b")
     with pytest.raises(CourseError, match="measure='f1'"):

@@ -124,8 +124,10 @@ def test_settings_of_all_kinds_are_found_again(results, values):
         assert len(table) == len(ran) == 4
 
 
-@pytest.mark.parametrize("grid, seeds", [([], [0]), ([{}], []), ([{}], [0, 0]), ([{"a": 1}, {"a": 1.0}], [0]),
-                                         ([{}], ["one"]), ([{}], [None]), ([{}], [True])])  # fmt: skip
+@pytest.mark.parametrize(
+    "grid, seeds", [([], [0]), ([{}], []), (iter([]), iter([0])), ([{}], [0, 0]), ([{"a": 1}, {"a": 1.0}], [0]),
+                    ([{}], ["one"]), ([{}], [None]), ([{}], [True])]
+)  # fmt: skip
 def test_a_grid_names_each_run_once(results, grid, seeds):
     with pytest.raises(CourseError, match="each once"):
         run_grid(lambda seed, **setting: {"accuracy": 0.5}, grid, seeds, "toy")
@@ -136,6 +138,18 @@ def test_names_with_commas_and_seeds_below_zero_are_read_again(results):
     for _ in range(2):
         table = run_grid(lambda seed: {"accuracy": 1.0, "C=1,5": seed}, [{}], [-1, 0], "toy")
     assert table["C=1,5"].tolist() == [-1, 0]
+
+
+def test_settings_and_seeds_may_come_one_by_one(results):
+    grid = ({"a": k} for k in range(2))
+    assert len(run_grid(lambda seed, a: {"accuracy": 0.5}, grid, (k for k in range(3)), "toy")) == 6
+
+
+@pytest.mark.parametrize("name", ["seed", "seconds", "version"])
+def test_a_setting_takes_no_name_that_every_row_has(results, name):
+    with pytest.raises(CourseError, match=f"No setting can be called {name}"):
+        run_grid(lambda seed, **setting: {"accuracy": 0.5}, [{name: 3}], [0], "toy")
+    assert not stored_rows.path_of("toy").exists()
 
 
 def test_a_text_is_one_choice():
@@ -166,7 +180,7 @@ def test_a_tensor_is_no_accuracy(results):
         run_grid(lambda seed: {"accuracy": torch.tensor(0.5)}, [{}], [0], "toy")
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "/x", "", "x.csv", "items"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "/x", "", "x.csv", "items", "x" * 300, ["x"]])
 def test_names_that_lead_elsewhere_are_refused(results, name):
     for call in (lambda: run_grid(toy, GRID, SEEDS, name), lambda: load_results(name)):
         with pytest.raises(CourseError, match="is no name for an experiment") as error:

@@ -339,6 +339,13 @@ def test_a_damaged_adapter_is_refused_and_changes_nothing(what, tmp_path):
     assert same(state(model), state(conv_net())) and not lora._names(model)
 
 
+@pytest.mark.parametrize("place", ["", "file/a"])
+def test_where_an_adapter_cannot_be_written_is_said(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="The adapter cannot be written"):
+        lora.save_adapter(stir(add_lora(conv_net(), 2, 4, ["2"])), tmp_path / place)
+
+
 def test_a_head_of_ones_own_goes_to_a_model_with_such_a_head(tmp_path):
     def net():
         model = small_net()

@@ -140,7 +140,7 @@ def _zipped(file: zipfile.ZipFile) -> dict[str, str]:
         name = info.filename
         with contextlib.suppress(UnicodeError):
             name = name if info.flag_bits & 0x800 else name.encode("cp437").decode()
-        meant[name.replace("\\", "/")] = info.filename
+        meant[name.replace("\\", "/").lstrip("/")] = info.filename
     return meant
 
 

@@ -167,6 +167,10 @@ def _problems(archive: Archive, layout: _Layout, arrays: Arrays) -> list[str]:
         problems.append(f"Links to folders are not followed, so these are left out: {show_some(archive.links)}.")
     if not layout.parts[0] and all(SPLITS.get(name.lower()) for name in layout.classes):
         problems.append(f"No class folders lie in {show_some(layout.classes)}, so these are taken for the classes.")
+    depth = 2 if layout.parts[0] else 1
+    inner = Counter(folder.split("/")[-1] for folder in archive.folders if folder.count("/") == depth)
+    if shared := sorted(name for name, count in inner.items() if count > 1):
+        problems.append(f"The classes hold folders of the same names ({show_some(shared)}), which count for nothing.")
     train, test = (Counter(layout.y[part].tolist()) for part in (order[:n], order[n:]))
     every = sorted({*layout.classes, *_class_folders(archive, layout)})
     trained, tested = ({layout.classes[c] for c in count} for count in (train, test))

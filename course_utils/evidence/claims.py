@@ -154,7 +154,7 @@ def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFr
         raise CourseError(f"measure={measure!r} is not possible.\nGive one of {', '.join(map(repr, MEASURES))}.")
     rows = table[table[on] == value]
     if rows.empty:
-        known = show_some(list(map(repr, table[on].unique().tolist())))
+        known = show_some(list(map(repr, table[on].unique().tolist()))) or "no row at all"
         raise CourseError(f"No row has {on} {value!r}; there is {known}.")
     if rows["seed"].duplicated().any():
         varied = [c for c in rows if c not in (*RESULTS, on) and 1 < rows[c].nunique() < len(rows)]
@@ -162,8 +162,9 @@ def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFr
         raise CourseError(f"{value!r} has several rows a seed, and a pair is one of each.\n{remedy}")
     for name in {"accuracy", measure} & set(rows):
         numbers = pd.to_numeric(rows[name], errors="coerce").astype(float)
-        if seeds := ", ".join(map(str, rows.loc[~np.isfinite(numbers), "seed"])):
-            raise CourseError(f"{value!r} has no {name} for seed {seeds}: it is NaN. Run it again, or drop its row.")
+        if bad := rows.loc[~numbers.between(-1, 1), "seed"].tolist():
+            raise CourseError(f"{value!r} has no {name} for seed {show_some(bad)}: it is NaN, or no share of 1.\n"
+                              "Run it again, or drop its row; divide percentages by 100.")  # fmt: skip
     return rows.set_index("seed")
 
 

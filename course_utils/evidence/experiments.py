@@ -77,6 +77,7 @@ def run_grid(
         CourseError: a run returns other things than `measures`, or a thing that is called like a setting; the
             weights are not the ones on their card; a file has two rows of one run; the disk is full.
     """
+    grid, seeds = list(grid), list(seeds)
 
     def left() -> list[dict]:
         return _missing(results.usable(name, version), grid, seeds)
@@ -166,7 +167,9 @@ def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list
     keys = list(results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None))
     numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) for seed in seeds)
     if not runs or len(set(keys)) < len(keys) or not numbers:
-        raise CourseError(f"There are {len(grid)} settings, and the seeds {[*seeds]}.\nGive some, numbers, each once.")
+        raise CourseError(f"There are {len(grid)} settings, and the seeds {seeds}.\nGive some, numbers, each once.")
+    if taken := {"seed", *results.MARKS} & {name for setting in grid for name in setting}:
+        raise CourseError(f"No setting can be called {', '.join(taken)}: stored rows have that.\nChoose another name.")
     return [run for run, key in zip(runs, keys, strict=True) if key not in done]
 
 

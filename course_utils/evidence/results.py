@@ -27,7 +27,7 @@ MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what 
 
 def path_of(name: str) -> Path:
     """The file of an experiment's rows; CourseError where `name` cannot be that of one."""
-    if not re.fullmatch(r"\w[\w-]*", name) or name == ITEMS:
+    if not re.fullmatch(r"\w[\w-]{0,99}", str(name)) or name == ITEMS:
         raise CourseError(f"{name!r} is no name for an experiment, whose rows are kept in data/results/NAME.csv.\n"
                           f"Give one of letters, digits, - and _, other than {ITEMS!r}, a list of items.")  # fmt: skip
     return RESULTS / f"{name}.csv"

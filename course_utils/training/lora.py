@@ -153,9 +153,12 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
     if isinstance(model, Model):
         about |= {"model": model.name, "head": {key: getattr(model, key) for key in HEAD}}
     tensors = {f"{place}.{k}": t.contiguous() for place, part in parts.items() for k, t in part.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        save_file(tensors, beside, {"lora": (said := json.dumps(about)), "sha256": digest_of(tensors, said)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            save_file(tensors, beside, {"lora": (said := json.dumps(about)), "sha256": digest_of(tensors, said)})
+    except OSError as error:
+        raise CourseError(f"The adapter cannot be written: {error}.\nGive the path of a file, elsewhere.") from error
 
 
 def load_adapter(model: nn.Module, path: str | Path, name: str = "default") -> nn.Module:
@@ -170,10 +173,8 @@ def load_adapter(model: nn.Module, path: str | Path, name: str = "default") -> n
         raise CourseError(f"{reason}.\nGive the path that save_adapter was given.") from error
     about = json.loads(said["lora"])
     if about["base"] != (found := _checksum(model)):
-        raise CourseError(
-            f"This adapter was trained on other weights: their checksum is {about['base'][:8]}, here {found[:8]}.\n"
-            f"Load its base, {about.get('model', 'unchanged')}, and then the adapter, before any training."
-        )
+        reason = f"This adapter was trained on other weights: their checksum is {about['base'][:8]}, here {found[:8]}"
+        raise CourseError(f"{reason}.\nLoad its base, {about.get('model', 'unchanged')}, and then the adapter at once.")
     own = {f"head.{key}" for key in model.head.state_dict()} if isinstance(model, Model) else set()
     if "head.weight" not in tensors and not own <= tensors.keys():
         raise CourseError("This adapter's head is no linear layer.\nGive the model such a head first, then load it.")
