@@ -191,7 +191,8 @@ def test_names_that_lead_elsewhere_are_refused(results, name):
 
 def test_a_mistyped_name_is_answered_with_the_near_one(results, declared):
     run_study(declared(), "toy")
-    for name, said in (("toys", "Did you mean 'toy'?"), ("lesson0", "Did you mean 'lesson00'?"), ("?", "no name")):
+    answers = {"toys": "Did you mean 'toy'?", "lesson0": "Did you mean 'lesson00'?", "?": "no name", 3: "No experiment"}
+    for name, said in answers.items():
         with pytest.raises(CourseError) as error:
             load_results(name)
         assert said in str(error.value) and "recompute" not in str(error.value)

@@ -267,6 +267,14 @@ def test_a_strategy_makes_steps(steps):
     assert f"steps={steps!r}" in said(lambda: fit(small_net(), digits_task(20), plan, progress=False))
 
 
+def test_torch_that_was_interrupted_while_it_was_loaded_asks_for_a_new_kernel(monkeypatch):
+    def half_loaded(*_, **__):
+        raise RuntimeError("This is not allowed since there's already a kernel registered from python")
+
+    monkeypatch.setattr(torch.optim, "AdamW", half_loaded)
+    assert "Restart the kernel" in said(lambda: quick(small_net(), digits_task(20)))
+
+
 def test_numbers_of_numpy_are_numbers():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

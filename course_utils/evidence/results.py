@@ -53,7 +53,7 @@ def read(name: str) -> pd.DataFrame:
     path = path_of(name)
     if not path.exists():
         stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
-        near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
+        near = get_close_matches(str(name), [*stored, *declared], n=1, cutoff=0.7)
         hint = f"Did you mean {near[0]!r}?" if near else "No experiment has that name."
         raise CourseError(f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
                           f"{remedy(name) if name in declared else hint}")  # fmt: skip

@@ -84,6 +84,9 @@ def fit(
             vars(model).update(about)
             raise
         except RuntimeError as error:
+            if "already a kernel registered" in str(error):  # torch imports for seconds at its first optimiser
+                raise CourseError("torch was interrupted while it was loaded, and can train no more.\n"
+                                  "Restart the kernel, then run the cells again.") from error  # fmt: skip
             if not out_of_memory(error) or size == 1:
                 raise
         size //= 2
