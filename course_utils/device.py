@@ -137,7 +137,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, torch's random numbers (dropout) come from `seed`; outside, the generators are as before."""
     gpu = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
     before, gpu_before = torch.get_rng_state(), gpu and gpu.get_rng_state()
-    torch.default_generator.manual_seed(int(seed))  # NumPy's whole numbers are no int
+    torch.default_generator.manual_seed(int(seed))  # NumPy's are no int
     if gpu:
         gpu.manual_seed(int(seed))
     try:

@@ -278,8 +278,9 @@ def test_torch_that_was_interrupted_while_it_was_loaded_asks_for_a_new_kernel(mo
 def test_numbers_of_numpy_are_numbers():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        history = quick(small_net(), digits_task(20), lr=np.float32(1e-3), steps=np.int64(1), seed=np.int64(3))
-    assert history.rows == quick(small_net(), digits_task(20), lr=float(np.float32(1e-3)), steps=1, seed=3).rows
+        numbers = {"lr": np.float32(1e-3), "steps": np.int64(2), "seed": np.int64(3), "batch_size": np.int64(4)}
+        model = load_model("photonet", num_classes=10, seed=np.int64(3))
+        assert len(fit(model, digits_task(20), progress=False, **numbers).rows) == 2
 
 
 class Pair(torch.nn.Module):

@@ -60,6 +60,7 @@ def fit(
     lr = plan.lr if lr is None else lr
     _check_settings(lr, steps, epochs, batch_size, validation, seed, callbacks, augment)
     check_number("steps", plan.steps if steps is None else steps, least=1, whole=True)
+    seed = int(seed)  # NumPy's whole numbers are no int for torch
     _check_fit(model, task)
     device = choose_device(device)
     model.to(device, memory_format=torch.channels_last)
