@@ -160,9 +160,13 @@ def start(python: str, *words: str) -> int:
     for name, path in (("PATH", folder), ("JUPYTER_PATH", share), ("JUPYTER_CONFIG_PATH", quiet)):
         env[name] = os.pathsep.join(filter(None, [str(path), env.get(name)]))
     if env.get("COURSE_DATA_DIR"):  # made absolute, since notebooks run in their own folder
-        env["COURSE_DATA_DIR"] = str(ROOT / Path(env["COURSE_DATA_DIR"]).expanduser())
+        env["COURSE_DATA_DIR"] = str(ROOT / os.path.expanduser(env["COURSE_DATA_DIR"]))
     if os.name != "nt":
-        os.execve(python, [python, "-m", *words], env)  # signals and Ctrl-C then reach it alone
+        try:
+            os.execve(python, [python, "-m", *words], env)  # signals and Ctrl-C then reach it alone
+        except OSError as error:
+            raise Stop(f"{python} cannot be started ({error.strerror}).\n"
+                       f"Make it anew: {PYTHON} -m course_utils setup") from error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows has no exec: leave Ctrl-C to the child
     return subprocess.call([python, "-m", *words], env=env)
 

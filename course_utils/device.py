@@ -41,7 +41,7 @@ def choose_device(wanted: torch.device | str | None = None) -> torch.device:
         return pick_device()
     try:
         device = torch.device(wanted)
-        torch.ones(1, device=device)
+        torch.ones(1, device=device).item()
     except (RuntimeError, TypeError, AssertionError) as error:
         reason = (str(error).splitlines() or [""])[0][:90]
         raise CourseError(
@@ -137,9 +137,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, torch's random numbers (dropout) come from `seed`; outside, the generators are as before."""
     gpu = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
     before, gpu_before = torch.get_rng_state(), gpu and gpu.get_rng_state()
-    torch.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(int(seed))  # NumPy's are no int
     if gpu:
-        gpu.manual_seed(seed)
+        gpu.manual_seed(int(seed))
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.data import cache
 from course_utils.device import autocast, choose_device, in_chunks, number_format
 from course_utils.errors import CourseError, check_number
-from course_utils.models.backbones import Model, check_positions
+from course_utils.models.backbones import Model
 from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
 from course_utils.training.freezing import estimate_batch_norm, stay_in_eval
@@ -46,16 +46,14 @@ def extract(
         CourseError: no such stage, or `x` is not what the model takes.
     """
     if hasattr(x, "x") or hasattr(x, "train"):
-        raise CourseError(
-            f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x)."
-        )
-    check_positions(positions)
+        raise CourseError(f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x).")
+    check_number("positions", positions, least=1, whole=True)
     names = list(model.stages)
-    wanted = names if stage == "all" else model.names(stage, stage) if stage else names[-1:]
+    wanted = names if stage == "all" else names[-1:] if stage is None else model.names(stage, stage)
     device = choose_device(device)
     model.to(device)
     x = np.asarray(x)
-    if not model.has_statistics:
+    if not model.has_statistics and x.size:
         with share_of_processor(device.type):
             estimate_batch_norm(model, model.encode(x).to(device))
         model.has_statistics = True
@@ -81,8 +79,8 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
     """A key for each stage's features of `x`; None where content does not tell what the stages compute.
 
     A key covers the pictures' bytes, the preparation, the number format, and of every layer up to the stage
-    its kind, settings, weights and buffers. Forward hooks, layers that somebody wrote and replaced methods may do
-    anything: with one of them there is no key.
+    its kind, settings, weights and buffers. Forward hooks, layers that somebody wrote and methods replaced (in
+    an object or a class) may do anything: with one of them there is no key.
     """
     if x.dtype.hasobject or any(_may_do_anything(layer) for layer in (model, *model.stages.modules())):
         return None
@@ -99,7 +97,9 @@ def _keys(model: Model, x: np.ndarray, positions: int | None, device: torch.devi
 
 
 def _may_do_anything(layer: torch.nn.Module) -> bool:
-    if type(layer).__module__.split(".")[0] not in LIBRARIES or REPLACEABLE & vars(layer).keys():
+    things = (type(layer), *(getattr(type(layer), name, None) for name in REPLACEABLE), *vars(layer).values())
+    foreign = any(callable(one) and (one.__module__ or "torch").split(".")[0] not in LIBRARIES for one in things)
+    if foreign or REPLACEABLE & vars(layer).keys() or torch.nn.modules.module._has_any_global_hook():
         return True
     before = [hook for hook in layer._forward_pre_hooks.values() if hook is not stay_in_eval]
     return bool(before or layer._forward_hooks)
@@ -120,9 +120,7 @@ def _add_array(digest: Any, array: np.ndarray | torch.Tensor) -> None:
 def _add_module(digest: Any, module: torch.nn.Module) -> None:
     for name, layer in module.named_modules():
         settings = {k: v for k, v in vars(layer).items() if isinstance(v, SIMPLE) and k != "training"}
-        _add(
-            digest, name, type(layer).__module__, type(layer).__qualname__, sorted(settings.items(), key=str)
-        )
+        _add(digest, name, type(layer).__module__, type(layer).__qualname__, sorted(settings.items(), key=str))
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         _add(digest, name)
         _add_array(digest, tensor)
@@ -163,7 +161,7 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
     check_number("C", C, above=0)
     whole = y.dtype.kind in "biu" or (y.dtype.kind == "f" and bool((y % 1 == 0).all()))
     named = whole or y.dtype.kind in "US" or all(isinstance(one, str) for one in y.flat)
-    numbers = features.ndim == 2 and features.dtype.kind in "biuf"
+    numbers = features.ndim == 2 and features.size and features.dtype.kind in "biuf"
     if not (named and numbers and y.shape == features.shape[:1] and len(np.unique(y)) > 1):
         raise CourseError(
             f"The features are {features.dtype} of shape {features.shape}, the labels {y.dtype} of shape {y.shape}.\n"

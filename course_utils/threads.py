@@ -28,8 +28,8 @@ _meter = Meter()
 
 def _fixed() -> int | None:
     wanted = os.environ.get("COURSE_THREADS", "")
-    if wanted and not (wanted.isdecimal() and int(wanted)):
-        raise CourseError(f"COURSE_THREADS is {wanted!r}; it may be a whole number from 1 on, or unset.")
+    if wanted and not (wanted.isdecimal() and 1 <= int(wanted[:9]) <= 1024):
+        raise CourseError(f"COURSE_THREADS is {wanted!r}; it may be a whole number from 1 to 1024, or unset.")
     return int(wanted) if wanted else None
 
 

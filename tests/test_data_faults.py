@@ -27,7 +27,10 @@ from course_utils.data import (
     downloads,
     external,
     images,
+    letters,
     load_task,
+    splits,
+    surfaces,
     task_from_csv,
     task_from_folder,
 )
@@ -101,6 +104,21 @@ def test_somebody_elses_folder_is_no_spare_cache(no_home, tmp_path, monkeypatch,
         downloads.cache_dir()
 
 
+@pytest.mark.parametrize("lacking", ["a home", "a home and temporary files"])
+def test_a_user_without_a_home_has_a_cache_or_is_told(no_home, monkeypatch, lacking):
+    def nowhere(*_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("COURSE_CACHE_DIR")
+    monkeypatch.setattr(downloads, "user_cache_path", nowhere)
+    if lacking == "a home":
+        assert downloads.cache_dir() == no_home
+        return
+    monkeypatch.setattr("tempfile.gettempdir", lambda: os.readlink("/no/such/folder"))
+    with pytest.raises(DataUnavailable, match="COURSE_CACHE_DIR"):
+        downloads.cache_dir()
+
+
 @pytest.mark.parametrize("name", ["COURSE_CACHE_DIR", "COURSE_DATA_DIR"])
 def test_a_folder_of_nobody_is_said(monkeypatch, name):
     monkeypatch.setenv(name, "~nobody-has-this-name/course")
@@ -109,6 +127,32 @@ def test_a_folder_of_nobody_is_said(monkeypatch, name):
 
 
 # --- known data sets that are not whole ---
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are others on other systems")
+def test_a_data_folder_that_may_not_be_entered_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root, who may run this, may enter all
+    assert downloads.data_dir() is None and "which is no folder to be read" in downloads.data_place()
+
+
+def test_where_nothing_can_be_fetched_to_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataUnavailable, match="The download of set failed") as caught:
+        downloads.download("http://localhost", tmp_path / "file" / "set.zip", "set", lambda path: None)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize("what", ["font", "photograph"])
+def test_a_damaged_file_of_a_package_is_said(tmp_path, monkeypatch, what):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_bytes(b"\x89PNG and no more")
+    monkeypatch.setattr(letters, "_file", lambda font: tmp_path / "data" / "x")
+    monkeypatch.setitem(surfaces.PHOTOGRAPHS, "brick", "x")
+    monkeypatch.setattr(surfaces.skimage, "__file__", str(tmp_path / "__init__.py"))
+    call = surfaces.photograph.__wrapped__ if what == "photograph" else letters._glyph.__wrapped__
+    with pytest.raises(DataUnavailable, match=r"x is damaged .*\nRun: python3 -m course_utils setup"):
+        call(*(["brick"] if what == "photograph" else ["font", "A", 20]))
 
 
 @pytest.mark.parametrize("content", [b"<html>Not found</html>", b"PK\x03\x04 cut off"])
@@ -148,12 +192,21 @@ PATHS = {
     "no such user": ("~nobody-has-this-name/photos", "cannot be a path"),
     "far too long": ("x" * 5000, "cannot be a path"),
     "a zero byte": ("photos\0", "cannot be a path"),
+    "a link to nowhere": ("LINK", "It is a link that leads nowhere"),
+    "from a folder that is gone": ("photos", "the working folder is gone"),
 }
 
 
 @pytest.mark.parametrize("what", PATHS)
-def test_what_cannot_be_a_path_is_said(what):
+def test_what_cannot_be_a_path_is_said(what, tmp_path, monkeypatch):
     path, words = PATHS[what]
+    if isinstance(path, str) and path == "LINK":
+        if sys.platform == "win32":
+            pytest.skip("links need special rights there")
+        path = tmp_path / "LINK"
+        path.symlink_to("nowhere")
+    if "gone" in words:
+        monkeypatch.setattr(os, "getcwd", lambda: os.readlink("/no/such/folder"))
     for read in (task_from_folder, task_from_csv):
         with pytest.raises(BadData, match=words) as caught:
             read(path)
@@ -184,11 +237,11 @@ def test_what_is_no_regular_file_is_left_out_and_never_waited_for(photos, tmp_pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need special rights there")
 @pytest.mark.parametrize("up", ["..", "../..", "/"])
-def test_a_link_to_a_folder_around_is_not_followed(photos, up):
+def test_a_link_to_a_folder_around_is_not_walked(photos, up):
     fill(photos.parent / "others")
     (photos / "ants" / "up").symlink_to(up)
     task, said = load(photos)
-    assert len(task.train) + len(task.test) == 10 and said == ""
+    assert len(task.train) + len(task.test) == 10 and "left out: ants/up." in said
 
 
 def test_a_file_that_promises_more_than_any_memory_is_left_out(photos, tmp_path, monkeypatch):
@@ -281,6 +334,70 @@ def test_a_class_that_cannot_be_read_is_not_called_missing(tmp_path, monkeypatch
         load(tmp_path / "photos")
 
 
+def zip_of(path, names: dict, **more) -> Path:
+    """A zip of pictures, of these names in it."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in names.items():
+            file.writestr(name, content)
+    return path
+
+
+def png(value: int) -> bytes:
+    file = io.BytesIO()
+    picture(value).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_zip_with_backslashes_is_read(tmp_path):
+    names = {f"photos\\{name}\\{k}.png": png(10 * ord(name) + k) for name in "ab" for k in range(3)}
+    assert load(zip_of(tmp_path / "windows.zip", names))[0].classes == ["a", "b"]
+
+
+def test_a_zip_with_paths_from_the_root_is_read(tmp_path):
+    names = {f"/{name}/{k}.png": png(10 * ord(name) + k) for name in "ab" for k in range(3)}
+    assert load(zip_of(tmp_path / "root.zip", names))[0].classes == ["a", "b"]
+
+
+def test_names_with_accents_are_read_from_zips_of_macs(tmp_path):
+    decomposed = "Ka\u0308fer"  # as a Mac writes ä: two signs
+    names = {f"{name}/{k}.png": png(100 * len(name) + k) for name in (decomposed, "Bienen") for k in range(3)}
+    path = zip_of(tmp_path / "mac.zip", names)
+    raw = path.read_bytes()
+    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # a Mac does not say that names are UTF-8
+        parts = raw.split(mark)
+        raw = mark.join([parts[0], *(p[: at - 3] + bytes([p[at - 3] & ~8]) + p[at - 2 :] for p in parts[1:])])
+    path.write_bytes(raw)
+    assert load(path)[0].classes == ["Bienen", "Käfer"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="one folder there")
+def test_a_class_written_in_two_ways_is_one(photos):
+    fill(photos / "K\u00e4fer"), fill(photos / "Ka\u0308fer", 4)
+    for k in range(4):
+        picture(hash(("more", k)) % 2**31).save(photos / "Ka\u0308fer" / f"{k}.png")
+    task, _ = load(photos)
+    assert task.classes == ["K\u00e4fer", "ants", "bees"] and len(task.train) + len(task.test) == 19
+
+
+@pytest.mark.parametrize("what", ["version", "method", "pipe"])
+def test_a_zip_that_cannot_be_read_says_why(tmp_path, what):
+    path = zip_of(tmp_path / "photos.zip", {f"{name}/{k}.png": png(k) for name in "ab" for k in range(2)})
+    raw = path.read_bytes()
+    if what == "pipe":
+        if sys.platform == "win32":
+            pytest.skip("there are none")
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        at, value = (6, 99) if what == "version" else (10, 9)  # Deflate64, as Windows packs large files
+        path.write_bytes(b"PK\1\2".join(p if not k else p[: at - 4] + bytes([value]) + p[at - 3 :]
+                                        for k, p in enumerate(raw.split(b"PK\1\2"))))
+    words = {"version": "zip file version 9.9", "method": "compression method", "pipe": "not a regular file"}[what]
+    with pytest.raises(BadData, match=words) as caught:
+        load(path)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
 # --- splits that would become classes ---
 
 
@@ -308,10 +425,33 @@ def test_splits_without_a_training_split_are_no_classes(tmp_path, splits):
     assert len(str(caught.value).splitlines()) <= 3
 
 
-def test_classes_may_be_called_like_splits(tmp_path):
+def test_classes_called_like_splits_are_said(tmp_path):
     for name in ("test", "train", "val"):
         fill(tmp_path / "photos" / name)
-    assert load(tmp_path / "photos")[0].classes == ["test", "train", "val"]
+    task, said = load(tmp_path / "photos")
+    assert task.classes == ["test", "train", "val"]
+    assert "No class folders lie in test, train, val, so these are taken for the classes." in said
+
+
+@pytest.mark.parametrize(("tree", "words"), [
+    (("fold1/ants", "fold1/bees", "fold2/ants", "fold2/bees"), r"same names (ants, bees), which count for nothing"),
+    (("train/ants/x", "train/bees/x", "test/ants", "test/bees"), "same names (x)"),
+    (("ants/indoors", "bees"), ""),
+])  # fmt: skip
+def test_folders_that_may_be_the_classes_are_said(tmp_path, tree, words):
+    for name in tree:
+        fill(tmp_path / "photos" / name, 3)
+        for k in range(3):
+            picture(hash((name, k)) % 2**31).save(tmp_path / "photos" / name / f"{k}.png")
+    said = load(tmp_path / "photos")[1]
+    assert words in said and ("same names" in said) is bool(words)
+
+
+def test_one_class_to_train_on_is_said_whatever_the_test_split_has(tmp_path):
+    for name in ("train/ants", "test/ants", "test/bees"):
+        fill(tmp_path / "photos" / name)
+    with pytest.raises(BadData, match=r"one class with training pictures, ants\.\n.*\nSort"):
+        load(tmp_path / "photos")
 
 
 # --- failures that pass ---
@@ -367,6 +507,20 @@ def test_short_memory_is_no_property_of_a_picture(photos, monkeypatch):
         del os.environ["COURSE_CACHE_DIR"]
 
 
+@pytest.mark.parametrize("where", ["digits", "drawing"])
+def test_short_memory_is_said_wherever_pictures_are_copied(monkeypatch, where):
+    def short(*_):
+        raise MemoryError
+
+    if where == "digits":
+        monkeypatch.setattr("course_utils.data.tasks.to_square", short)
+        call = functools.partial(load_task, "digits", image_size=9)
+    else:
+        call = functools.partial(splits.assemble, "mine", ["a", "b"], (short, np.arange(4) % 2), (None, []), True, 1, 0)
+    with pytest.raises(DataUnavailable, match="memory is too short"):
+        call()
+
+
 def test_large_pictures_are_looked_at_a_few_at_a_time():
     x = np.zeros((300, 3, 256, 256), np.uint8)
     tracemalloc.start()
@@ -401,6 +555,15 @@ def test_what_cannot_be_stored_is_an_error_that_names_another_place(tmp_path, mo
         cache.cached("textures", "any key", lambda _: {"x": np.ones(3)})
     assert words in str(caught.value) and len(str(caught.value).splitlines()) <= 3
     assert not list((tmp_path / "cache").rglob("making-*"))
+
+
+def test_a_damaged_entry_is_made_again_whatever_numpy_makes_of_it(tmp_path):
+    made = [cache.cached("x", "key", lambda _: {"x": np.ones(3)})]
+    (path,) = (tmp_path / "cache").rglob("x.npy")
+    for damage in (b"\x93NUMPY\1\0\x08\0{'descr'", b"\x93NUMPY\1\0\x0c\0{'a':(((((((\n", b"\x93NUMPY\1\0\x06\0[0]+1\n"):
+        path.write_bytes(damage)
+        made.append(cache.cached("x", "key", lambda _: {"x": np.ones(3)}))
+    assert all(np.array_equal(one["x"], np.ones(3)) for one in made)
 
 
 @pytest.mark.parametrize("kind", images.FORMATS)

@@ -125,15 +125,34 @@ def test_hidden_files_are_no_pictures(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need special rights there")
-def test_links_are_followed_but_not_in_circles(tmp_path):
-    make_folder(tmp_path / "elsewhere", {"b": 5})
+def test_links_to_pictures_are_pictures_and_links_to_folders_are_not_followed(tmp_path):
+    elsewhere = make_folder(tmp_path / "elsewhere", {"b": 5})
     root = make_folder(tmp_path / "photos", {"a": 5}, start=50)
-    (root / "b").symlink_to(tmp_path / "elsewhere" / "b")
     (root / "a" / "loop").symlink_to(root)
     (root / "a" / "broken.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.warns(UserWarning, match=r"1 of 11 files .*a/broken.png \(cannot be opened\)"):
-        task = task_from_folder(root, image_size=16)
+    (root / "b").symlink_to(elsewhere / "b")
+    (tmp_path / "link").symlink_to(root)  # the folder that is given may itself be one
+    with pytest.raises(BadData, match=r"one class with pictures, a.*\n.*\nLinks to folders .*\(a/loop, b\)"):
+        task_from_folder(tmp_path / "link", image_size=16)
+    (root / "b").unlink()
+    (root / "b").mkdir()
+    for picture in (elsewhere / "b").iterdir():
+        (root / "b" / picture.name).symlink_to(picture)
+    with (
+        pytest.warns(UserWarning, match="Links to folders are not followed, so these are left out: a/loop"),
+        pytest.warns(UserWarning, match=r"1 of 11 files .*a/broken.png \(cannot be opened\)"),
+    ):
+        task = task_from_folder(tmp_path / "link", image_size=16)
     assert np.bincount(task.test.y).tolist() == [1, 1]
+
+
+def test_links_to_folders_alone_are_named(tmp_path):
+    make_folder(tmp_path / "elsewhere", {"a": 2, "b": 2})
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "elsewhere" / name)
+    with pytest.raises(BadData, match=r"it has a, b\..*\n.*\nLinks to folders are not followed \(a, b\)"):
+        task_from_folder(tmp_path / "photos", image_size=16)
 
 
 def test_unreadable_files_are_left_out_in_one_warning(tmp_path, monkeypatch):

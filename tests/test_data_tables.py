@@ -97,7 +97,7 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
     [
         (ROWS, "text,lable", {}, ["no column 'label'", "text, lable", "label='lable'"]),
         (ROWS, "text,label", {"text": "txt"}, ["no column 'txt'", "text='text'"]),
-        (ROWS, "text,label", {"group": "user"}, ["no column 'user'"]),
+        (ROWS, "text,label", {"group": "user"}, ["no column 'user'", "group='text'"]),
         ([f"a{k},same" for k in range(9)], "text,label", {}, ["only the value 'same'"]),
         ([], "text,label", {}, ["no values"]),
         ([f"a{k},free text {k}" for k in range(90)], "text,label", {}, ["90 different values in 90 rows"]),
@@ -108,6 +108,8 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
         (ROWS, "text,label", {"label": None}, ["no column None"]),
         (ROWS, "text,label", {"text": ["text"]}, ["no column ['text']"]),
         (ROWS, "text,label", {"group": 1}, ["no column 1", "text, label"]),
+        (ROWS, "text,label", {"text": "label"}, ["text='label' is the column of the labels"]),
+        (ROWS, "text,label", {"group": "label"}, ["group='label' is the column of the labels"]),
         ([f"{row},spam" for row in ROWS], "text,label,label", {}, ["several columns called 'label'", "Rename"]),
         ([f"{row},a reply" for row in ROWS], "text,label,text", {}, ["several columns called 'text'"]),
         (ROWS, f"text,{'long ' * 900}", {}, ["no column 'label'", "long long…"]),

@@ -324,12 +324,28 @@ def test_balanced_accuracy_is_worked_out_where_it_is_not_stored():
         paired_difference(table.drop(columns="task"), "a", "b", measure="balanced_accuracy")
 
 
+def test_an_interval_takes_one_value_a_seed():
+    with pytest.raises(CourseError, match=r"have the shape \(2, 3\)"):
+        mean_interval(np.ones((2, 3)))
+
+
+def test_of_many_values_a_few_are_named():
+    table = pd.DataFrame({"strategy": range(50), "seed": 0, "accuracy": 0.5})
+    with pytest.raises(CourseError, match=r"there is 0, 1, .* and 40 more\.$"):
+        paired_difference(table, "a", "b")
+
+
 def test_a_missing_accuracy_is_an_error_that_names_the_seed():
     table = from_gaps(UP)
     table.loc[3, "accuracy"] = float("nan")
-    with pytest.raises(CourseError, match="'a' has no accuracy for seed 3: it is NaN") as error:
+    with pytest.raises(CourseError, match="'a' has no accuracy for seed 3: it is NaN, or no share") as error:
         paired_difference(table, "a", "b")
     assert len(str(error.value).splitlines()) <= 3
+    with pytest.raises(CourseError, match="there is no row at all"):
+        paired_difference(table[:0], "a", "b")
+    for value in (float("inf"), "good", 53.0):
+        with pytest.raises(CourseError, match="no accuracy for seed 3"):
+            paired_difference(table.astype(object).replace({"accuracy": float("nan")}, value), "a", "b")
     with pytest.raises(CourseError, match="measure='f1'"):
         paired_difference(table, "a", "b", measure="f1")
 
@@ -421,7 +437,8 @@ def test_without_strict_mode_nothing_fails(monkeypatch):
 @pytest.mark.parametrize(
     "wrong",
     [{"text": "no place"}, {"direction": "up"}, {"expect": "leans"}, {"direction": "level"}, {"margin": 0.1},
-     {"direction": "level", "margin": 0.0}],
+     {"direction": "level", "margin": 0.0}, {"direction": "level", "margin": 2},
+     {"direction": "level", "margin": ".1"}],
 )  # fmt: skip
 def test_a_claim_says_what_it_takes(wrong):
     effect = paired_difference(from_gaps(UP), "a", "b")

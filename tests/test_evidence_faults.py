@@ -2,6 +2,7 @@
 
 import tempfile
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from studies import GRID, SEEDS, toy
 
 from course_utils.errors import CourseError
 from course_utils.evidence import results as stored_rows
-from course_utils.evidence.experiments import load_results, run_grid, run_study
+from course_utils.evidence.experiments import grid_of, load_results, run_grid, run_study, tuned
 from course_utils.tools import recompute
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -31,12 +32,14 @@ DAMAGED = {  # what became of a stored row: what is said
     "nothing": (with_value(""), "toy.csv has accuracy"),
     "two rows of one run": (lambda line: line + with_value("0.9")(line), "which differ in accuracy"),
     "a Git conflict": (lambda line: CONFLICT.format(line=line), "git checkout --ours"),
+    "a seed that is no number": (lambda line: line.replace(",3,", ",three,"), "toy.csv has seed three in line"),
     "a value too many": (lambda line: f"{line[:-1]},1\n", "it has 11 columns, and 12 where ['a', '0.0001', '3']"),
     "cut in the middle": (lambda line: f"{line[:20]}\n", "it has 11 columns, and 5 where ['a', '0.0001', '3']"),
     "a quote": (lambda line: f'"{line}', "toy.csv is no table of runs"),
     "another encoding": (lambda line: "\udcff" + line, "toy.csv is no table of runs: 'utf-8'"),
+    "zero bytes": (lambda line: line.replace("e000", "e\0\0\0"), "toy.csv is no table of runs: it holds zero bytes"),
 }
-LINELESS = {"two rows of one run", "a Git conflict", *[*DAMAGED][-4:]}
+LINELESS = {"two rows of one run", "a Git conflict", *[*DAMAGED][-5:]}
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
@@ -66,6 +69,7 @@ RETURNED = {  # what a run returns: what is said
     "a percentage": ({"accuracy": 53.0}, "returns accuracy 53.0"),
     "nan": ({"accuracy": float("nan")}, "returns accuracy nan"),
     "text": ({"accuracy": "good"}, "returns accuracy 'good'"),
+    "yes": ({"accuracy": True}, "returns accuracy True"),
     "a bare number": (0.5, "returns 0.5"),
     "its seed": ({"accuracy": 0.5, "seed": 3}, "returns seed"),
     "balanced, too large": ({"accuracy": 0.5, "balanced_accuracy": 1.01}, "returns balanced_accuracy 1.01"),
@@ -81,6 +85,94 @@ def test_what_cannot_be_stored_is_refused_before_it_is(results, kind):
     assert not stored_rows.path_of("toy").exists()
 
 
+FILES = {  # what a file holds instead of rows: what is said
+    "nothing": (b"", "holds no rows"),
+    "a header alone": (b"lr,seed,accuracy,seconds,version,weights,torch,machine,commit\n", "holds no rows"),
+    "a page that asks for a password": (b"<html>\n", "is no table of runs"),
+    "another encoding": ("lr,seed\n1,1\n".encode("utf-16"), "is no table of runs"),
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_files_that_hold_something_else_are_refused(results, what):
+    content, said = FILES[what]
+    (results / "toy.csv").write_bytes(content)
+    with pytest.raises(CourseError, match=f"toy.csv {said}") as error:
+        load_results("toy")
+    assert str(error.value).count("\n") <= 2
+
+
+def test_a_folder_in_the_place_of_rows_is_refused(results):
+    (results / "toy.csv").mkdir()
+    with pytest.raises(CourseError, match=r"toy\.csv is no table of runs: .*Is a directory"):
+        load_results("toy")
+
+
+def test_rows_that_a_spreadsheet_saved_count(results):
+    first = run_grid(toy, GRID, SEEDS, "toy")
+    path = results / "toy.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    again = run_grid(lambda **run: pytest.fail("it ran again"), GRID, SEEDS, "toy")
+    assert again.equals(first) and load_results("toy").equals(first)
+
+
+@pytest.mark.parametrize("values", [(None, "layer2"), (True, False), (1, True), (float("nan"), 1.0), ("NA", "nan")])
+def test_settings_of_all_kinds_are_found_again(results, values):
+    grid, ran = grid_of(stage=values), []
+    for _ in range(2):
+        table = run_grid(lambda seed, stage: ran.append(stage) or {"accuracy": 0.5}, grid, range(2), "toy")
+        assert len(table) == len(ran) == 4
+
+
+@pytest.mark.parametrize(
+    "grid, seeds", [([], [0]), ([{}], []), (iter([]), iter([0])), ([{}], [0, 0]), ([{"a": 1}, {"a": 1.0}], [0]),
+                    ([{}], ["one"]), ([{}], [None]), ([{}], [True])]
+)  # fmt: skip
+def test_a_grid_names_each_run_once(results, grid, seeds):
+    with pytest.raises(CourseError, match="each once"):
+        run_grid(lambda seed, **setting: {"accuracy": 0.5}, grid, seeds, "toy")
+    assert not stored_rows.path_of("toy").exists()
+
+
+def test_names_with_commas_and_seeds_below_zero_are_read_again(results):
+    for _ in range(2):
+        table = run_grid(lambda seed: {"accuracy": 1.0, "C=1,5": seed}, [{}], [-1, 0], "toy")
+    assert table["C=1,5"].tolist() == [-1, 0]
+
+
+def test_settings_and_seeds_may_come_one_by_one(results):
+    grid = ({"a": k} for k in range(2))
+    assert len(run_grid(lambda seed, a: {"accuracy": 0.5}, grid, (k for k in range(3)), "toy")) == 6
+
+
+@pytest.mark.parametrize("name", ["seed", "seconds", "version"])
+def test_a_setting_takes_no_name_that_every_row_has(results, name):
+    with pytest.raises(CourseError, match=f"No setting can be called {name}"):
+        run_grid(lambda seed, **setting: {"accuracy": 0.5}, [{name: 3}], [0], "toy")
+    assert not stored_rows.path_of("toy").exists()
+
+
+def test_a_text_is_one_choice():
+    assert grid_of(strategy="fine_tuning", lr=0.1) == [{"strategy": "fine_tuning", "lr": 0.1}]
+
+
+def test_a_run_that_the_system_ends_keeps_the_rows(results):
+    def run(seed):
+        if seed:
+            raise BrokenProcessPool("out of memory")
+        return {"accuracy": 0.5}
+
+    with pytest.raises(CourseError, match="for want of memory") as error:
+        run_grid(run, [{}], range(2), "toy")
+    assert str(error.value).count("\n") <= 2 and stored_rows.draft_of("toy").exists()
+
+
+def test_where_nothing_was_tuned_it_is_said(results):
+    run_grid(toy, GRID, SEEDS, "toy")
+    with pytest.raises(CourseError, match="Nothing was tuned for"):
+        tuned("toy", "lr", strategy="c")
+
+
 def test_a_tensor_is_no_accuracy(results):
     import torch
 
@@ -88,7 +180,7 @@ def test_a_tensor_is_no_accuracy(results):
         run_grid(lambda seed: {"accuracy": torch.tensor(0.5)}, [{}], [0], "toy")
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "/x", "", "x.csv", "items"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "/x", "", "x.csv", "items", "x" * 300, ["x"]])
 def test_names_that_lead_elsewhere_are_refused(results, name):
     for call in (lambda: run_grid(toy, GRID, SEEDS, name), lambda: load_results(name)):
         with pytest.raises(CourseError, match="is no name for an experiment") as error:
@@ -99,7 +191,8 @@ def test_names_that_lead_elsewhere_are_refused(results, name):
 
 def test_a_mistyped_name_is_answered_with_the_near_one(results, declared):
     run_study(declared(), "toy")
-    for name, said in (("toys", "Did you mean 'toy'?"), ("lesson0", "Did you mean 'lesson00'?"), ("?", "no name")):
+    answers = {"toys": "Did you mean 'toy'?", "lesson0": "Did you mean 'lesson00'?", "?": "no name", 3: "No experiment"}
+    for name, said in answers.items():
         with pytest.raises(CourseError) as error:
             load_results(name)
         assert said in str(error.value) and "recompute" not in str(error.value)

@@ -152,6 +152,23 @@ def test_what_is_not_listed_is_not_taken_for_items_of_their_own(small):
     assert str(error.value).count("\n") == 2
 
 
+@pytest.mark.parametrize("content", [
+    "", "<<<<<<< HEAD\ntask,item,label,group\n", "task,item,label\nletters,0,0\n",
+    "task;item;label;group\nletters;0;0;A\n",
+    "task,item,label,group\nletters,0,0,\nletters,1,1,A\n", "\0\0\0",
+])  # fmt: skip
+def test_a_damaged_list_is_no_list(results, content):
+    (results / "items.csv").write_text(content)
+    with pytest.raises(CourseError, match=r"items\.csv is no list of test items") as error:
+        items.listed("letters")
+    assert str(error.value).count("\n") <= 2
+
+
+def test_the_items_stand_in_the_order_of_their_numbers(results):
+    (results / "items.csv").write_text("task,item,label,group\nletters,1,1,B\nletters,0,0,A\n")
+    assert items.listed("letters")["group"].tolist() == ["A", "B"]
+
+
 def test_recompute_lists_the_items_of_the_tasks_of_its_studies(small, declared, at_once, capsys):
     study = declared()
     named = declared(grid=[setting | {"task": "digits"} for setting in study.grid], function=on_digits)

@@ -43,6 +43,7 @@ class Counted:
             self.pictures += len(batch)
             return kind.prepare(model, batch)
 
+        prepare.__module__ = kind.__module__
         model.__class__ = type(kind.__name__, (kind,), {"prepare": prepare, "__module__": kind.__module__})
 
 

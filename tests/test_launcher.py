@@ -277,6 +277,8 @@ def test_what_is_started_gets_words_code_and_settings(ready, index):
     assert code == 7
     assert "STARTED run 00 01" in out
     assert f"COURSE_DATA_DIR={ready / '../data'}" in out
+    _, out, _ = finish(launch(ready, None, "run", COURSE_DATA_DIR="~nobody-has-this-name/data"))
+    assert "~nobody-has-this-name/data" in out  # which the course has a sentence for
     assert f"PATH={ready / '.venv' / 'bin'}{os.pathsep}" in out
     assert f"JUPYTER_PATH={ready / '.venv' / 'share' / 'jupyter'}" in out
 
@@ -352,6 +354,14 @@ def test_a_finished_set_up_that_was_damaged_is_mended_by_the_next(ready, index):
     code, out, err = finish(launch(ready, index, "setup"))
     assert code == 0 and "Files are missing of beta: to be installed again." in out, err
     assert course_python(ready, TRACES) == "1.0 1.0"
+
+    python = venv / "bin" / "python"
+    python.unlink()
+    python.write_text("")  # as where a copy lost the rights of its files
+    code, _, err = finish(launch(ready, None, "run"))
+    assert code and "cannot be started" in err and "course_utils setup" in err and "Traceback" not in err
+    code, out, err = finish(launch(ready, index, "setup", TORCH_URL=NO_SERVER))
+    assert code == 0 and course_python(ready, TRACES) == "1.0 1.0", err
 
     (venv / "pyvenv.cfg").unlink()
     code, out, _ = finish(launch(ready, None, "doctor"))

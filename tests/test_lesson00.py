@@ -177,6 +177,41 @@ def test_times_fewer_at_the_ends():
     assert never.examples == float("inf") and never.factor == 0
 
 
+def half_curve(**changes):
+    return curve(lambda n: n / 200, lambda n: n / 300, 0.001).assign(**changes)
+
+
+def race():
+    return half_curve().query("per_class == 20")
+
+
+MISTAKES = {  # call, what is said of it
+    "no method": (lambda: times_fewer(half_curve(), "nothing", "control"), "No row has strategy 'nothing'"),
+    "no control": (lambda: times_fewer(half_curve(), "method", "nothing"), "No row has strategy 'nothing'"),
+    "no sizes": (lambda: times_fewer(half_curve().drop(columns="per_class"), "method", "control"), "column per_class"),
+    "sizes in words": (lambda: times_fewer(half_curve(per_class="ten"), "method", "control"), "numbers above 0"),
+    "sizes of nothing": (lambda: times_fewer(half_curve(per_class=0), "method", "control"), "numbers above 0"),
+    "no runs": (lambda: times_fewer(half_curve()[:0], "method", "control"), "No row has strategy"),
+    "dots of no arm": (lambda: figures.seeds_as_dots(race(), "method", "nothing"), "No row has strategy 'nothing'"),
+    "dots of all sizes": (lambda: figures.seeds_as_dots(half_curve(), "method", "control"), "several rows a seed"),
+    "dots of no pairs": (
+        lambda: figures.seeds_as_dots(race().assign(seed=range(20)), "method", "control"), "nothing can be paired"
+    ),
+    "a curve of no arm": (lambda: figures.accuracy_against_examples(half_curve(), {"nothing": "a"}), "have no runs"),
+    "no curve": (lambda: figures.accuracy_against_examples(half_curve(), {}), "have no runs"),
+    "no names": (lambda: figures.named(load_model("photonet", 2), pictures(1)[0]), "no names for what it finds"),
+    "no such user": (lambda: photographs("~nobody-here/dog.jpg"), "is not a file on this machine"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_learners_mistake_is_said(what):
+    call, said = MISTAKES[what]
+    with pytest.raises(CourseError, match=said) as error:
+        call()
+    assert str(error.value).count("\n") <= 2
+
+
 def with_hits(count=100):
     """A method with one control that is trained and one that is frozen; each test item suits the method or not."""
     draw, suits = np.random.default_rng(0), np.random.default_rng(1).normal(0, 0.2, count)

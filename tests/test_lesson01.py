@@ -226,6 +226,22 @@ def test_mistakes_are_explained(net):
         effective_field(net, pictures(1, 64), "layer4", -1)
     with pytest.raises(CourseError, match="no stage 'layer9'"):
         dream(net, "layer9", [0])
+    for channels, asked in (([], "none"), ([1.5], "1.5"), (["1"], "'1'")):
+        with pytest.raises(CourseError, match=f"asked for {asked}"):
+            dream(net, "stem", channels)
+    for settings in ({"steps": -1}, {"steps": "9"}, {"seed": -1}):
+        with pytest.raises(CourseError, match="is not possible"):
+            dream(net, "stem", [0], **settings)
+    with pytest.raises(CourseError, match="there are none"):
+        effective_field(net, pictures(0, 64), "layer4", 1)
+    with pytest.raises(CourseError, match="count=-1"):
+        most_exciting(net, [], [0], -1)
+    with pytest.raises(CourseError, match="count=0"):
+        figures.feature_maps(pictures(1, 64)[0], np.ones((3, 4, 4)), "stem", 0)
+    with pytest.raises(CourseError, match=r"have 3 examples of each class.*\nThere are the sizes 2,"):
+        stages.probed("stages", 3)
+    with pytest.raises(CourseError, match="no rows to choose"):
+        stages.best_stage(stages.probed("stages")[:0])
     other = Model("resnet", {"all": torch.nn.Conv2d(3, 4, 3)}, 4, ((0.5,) * 3, (0.2,) * 3))
     for wrong in (lambda: most_exciting(other, [], [0]), lambda: dream(other, "all", [0]), lambda: fields(other)):
         with pytest.raises(CourseError, match="Expected a PhotoNet"):
@@ -331,7 +347,7 @@ def test_a_photograph_of_ones_own_is_cut_to_a_square_and_what_is_none_gets_a_cle
     not_one.write_text("no picture")
     picture = photograph_of(str(mine))
     assert picture.shape == (3, 128, 128) and picture[0].min() > 190
-    for which in (str(not_one), str(tmp_path / "gone.jpg"), str(tmp_path), 999, -1):
+    for which in (str(not_one), str(tmp_path / "gone.jpg"), str(tmp_path), 999, -1, 1.5, True, None):
         with pytest.raises(CourseError) as error:
             photograph_of(which)
         assert len(str(error.value).splitlines()) <= 3

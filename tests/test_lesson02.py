@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from toys import digits_task, small_net
 
-from course_utils import claim, paired_difference
+from course_utils import check, claim, paired_difference
 from course_utils.data.downloads import find_data
 from course_utils.data.tasks import Split, Task, load_task
 from course_utils.errors import CourseError, DataUnavailable
@@ -92,7 +92,7 @@ def test_a_clear_best_epoch_is_found_by_few_photographs_and_is_as_good_on_others
     assert set(table["accuracy"]) == {1.0} and set(table["last"]) == {0.0}
 
 
-@pytest.mark.parametrize("counts", [[0], [76, 153], []])
+@pytest.mark.parametrize("counts", [[0], [76, 153], [], [1.5], ["76"]])
 def test_some_photographs_must_choose_and_some_must_be_left(counts):
     with pytest.raises(CourseError, match="from 1 to 152") as error:
         epoch_selection.reported(runs_of(by_luck(1)), counts)
@@ -311,6 +311,33 @@ def test_a_class_that_is_asked_for_is_shown_with_all_its_pictures():
     assert "all patches of cat" in cats.words and "one 1.00" in cats.words
 
 
+MISTAKES = {  # call, what is said of it
+    "no maps": (lambda: embeddings.picture_maps({}, sixty_pictures(), *places()[1:], CLASSES), "give some"),
+    "no places": (
+        lambda: embeddings.picture_maps({"a": np.full((60, 2), np.nan)}, sixty_pictures(), *places()[1:], CLASSES),
+        "finite numbers",
+    ),
+    "no left side": (
+        lambda: embeddings.picture_maps(
+            {"a": places()[0]}, sixty_pictures(), places()[1], np.ones(60, bool), CLASSES
+        ),
+        "Fewer than 5 pictures",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_learners_mistake_is_said(what):
+    call, said = MISTAKES[what]
+    with pytest.raises(CourseError, match=said) as error:
+        call()
+    assert str(error.value).count("\n") <= 2
+
+
+def test_a_network_that_was_emptied_is_not_a_frozen_one():
+    assert check("02-freeze", lambda network: network._modules.clear()).state == "Not yet"
+
+
 @pytest.mark.parametrize(("shown", "count", "said"), [("dog", 60, "no class 'dog'"), (None, 59, "60 x 2")])
 def test_what_cannot_be_shown_gets_a_short_error(shown, count, said):
     found, y, right = places()
@@ -414,6 +441,7 @@ def test_a_loose_network_is_seen_to_move_and_a_frozen_one_not():
     freeze(chain)
     held = _tried(chain)
     assert len(loose["parameters that train"]) == 4 and "1.running_mean" in loose["run as a whole, it moves"]
+    assert held.pop("numbers in it") == 129
     assert list(held.values()) == [[], [], True, [], True, True]
 
 

@@ -43,6 +43,9 @@ def test_a_grid_shows_each_picture_under_its_title():
     figure = drawn(FIGURES["picture_grid"])
     assert all(f"picture {k}" in words(figure) for k in range(7))
     assert len(figure.axes) == 8 and figure.words.startswith("7 pictures, titled picture 0,")
+    assert plots.picture_grid(pictures(2), [3, 4]).words == "2 pictures, titled 3, 4."
+    lists = plots.predictions(list(pictures(2)), [0.0, 1.0], [[1, 0], [0, 1]], [7, 8])
+    assert lists.words == "2 pictures with predictions, 2 of them right."
 
 
 NO_FIGURES = {
@@ -53,6 +56,16 @@ NO_FIGURES = {
     "texts with predictions": (
         lambda: plots.predictions(["a text", "b"], np.array([0, 1]), np.eye(2), ["a", "b"]), "print texts",
     ),
+    "no columns": (lambda: plots.picture_grid(pictures(2), ["a", "b"], columns=0), "columns=0"),
+    "a colour missing": (lambda: plots.picture_grid(pictures(2), ["a", "b"], colours=["red"]), "2 pictures"),
+    "numbers after the point": (lambda: plots.picture_grid(pictures(1) / 255, ["a"]), "no picture: float64"),
+    "channels last": (lambda: plots.picture_grid(pictures(1).transpose(0, 2, 3, 1), ["a"]), "3 x H x W"),
+    "one picture without an axis": (lambda: plots.picture_grid(pictures(1)[0], list("abc")), "3 x H x W"),
+    "a label beyond": (lambda: plots.predictions(pictures(2), [0, 2], np.eye(2), ["a", "b"]), "labels from 0"),
+    "a label below": (lambda: plots.predictions(pictures(2), [0, -1], np.eye(2), ["a", "b"]), "labels from 0"),
+    "labels by name": (lambda: plots.predictions(pictures(2), ["a", "b"], np.eye(2), ["a", "b"]), "labels from 0"),
+    "no shares": (lambda: plots.predictions(pictures(2), [0, 1], 40 * np.eye(2), ["a", "b"]), "probabilities of"),
+    "nan": (lambda: plots.predictions(pictures(2), [0, 1], np.eye(2) * np.nan, ["a", "b"]), "probabilities of"),
     "fewer classes": (lambda: plots.predictions(np.zeros((2, 3, 8, 8)), [0, 1], np.eye(2), ["a"]), "1 classes"),
 }
 

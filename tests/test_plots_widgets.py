@@ -6,6 +6,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 from ipywidgets import HTML, Dropdown, SelectionSlider
 from nbclient import NotebookClient
@@ -163,6 +164,11 @@ def test_a_function_that_forgets_its_return_is_told_so():
 def test_a_start_that_is_not_there_is_an_error(values, start):
     with pytest.raises(CourseError, match="has no value"):
         widgets.slider(draw, values, "size", start)
+
+
+def test_arrays_are_not_told_apart_by_a_control():
+    with pytest.raises(CourseError, match="takes names, not arrays"):
+        widgets.choice(draw, {"a": np.zeros(2), "b": np.ones(2)}, "picture")
 
 
 def test_words_and_labels_are_escaped():

@@ -158,10 +158,10 @@ def test_a_teacher_may_fix_the_number(machine, monkeypatch):
     assert "3 threads (COURSE_THREADS says so)" in describe()
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5", "²"])
+@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5", "²", "1025", "9" * 5000])
 def test_a_wrong_number_is_an_error_that_says_so(monkeypatch, wrong):
     monkeypatch.setenv("COURSE_THREADS", wrong)
-    with pytest.raises(CourseError, match=f"COURSE_THREADS is '{wrong}'; it may be a whole number") as raised:
+    with pytest.raises(CourseError, match=f"COURSE_THREADS is '{wrong[:9]}.*'; it may be a whole number") as raised:
         begin()
     assert len(str(raised.value).splitlines()) <= 3
     assert threads._share is None

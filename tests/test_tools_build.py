@@ -196,6 +196,13 @@ def test_a_text_laid_out_in_another_way_is_laid_out_as_jupytext_does(tmp_path, i
     assert source.read_text(encoding="utf-8") == build.as_text(notebook)
 
 
+def test_a_mark_before_the_first_letter_changes_nothing(tmp_path, instant):
+    source = add_source(tmp_path, "01_tiny", LESSON)
+    before = build.build(source).path.read_bytes()
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    assert build.build(source).path.read_bytes() == before
+
+
 def test_an_edit_during_the_build_is_not_overwritten(tmp_path, monkeypatch):
     source = add_source(tmp_path, "01_tiny", LESSON)
 

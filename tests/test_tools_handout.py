@@ -103,6 +103,7 @@ def test_a_second_time_changes_nothing_and_an_edited_copy_is_not_lost(root, caps
     ("course/data/curve.png", "is a file, and the copies need a folder"),
     ("course/data/curve.png/handout", "cannot be written"),
     ("course/notebooks", "lies among the lessons"),
+    ("x" * 300, "cannot be a folder for the copies"),
     ("course/notebooks/source/../handout", "lies among the lessons"),
 ])
 def test_a_folder_that_will_not_do_is_refused(root, capsys, name, message):
@@ -111,6 +112,11 @@ def test_a_folder_that_will_not_do_is_refused(root, capsys, name, message):
     said = capsys.readouterr()
     assert message in said.err and len(said.err.splitlines()) <= 3 and not said.out
     assert snapshot(root) == before
+
+
+def test_a_folder_of_nobody_is_refused(root, capsys):
+    assert main(["~nobody-has-this-name/copies"], root) == 2
+    assert "'~nobody-has-this-name/copies' cannot be a folder" in capsys.readouterr().err
 
 
 def test_a_disk_that_fills_leaves_nothing_half_written(root, capsys, monkeypatch):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from nbformat import v4
 
-from course_utils.tools import doctor, handout, run
+from course_utils.tools import doctor, handout, kernels, run
 from course_utils.tools.kernels import Execution, Failure, MemoryWatch, execute
 from course_utils.tools.run import ROOT, lessons, main, summary
 
@@ -113,7 +113,18 @@ def test_a_lesson_that_is_no_text_is_not_built(course, capsys):
     (course / "notebooks" / "source" / "01_x.py").write_bytes(b"# %%\n\xff\xfe\0")
     assert main(["build"], course) == 1
     said = capsys.readouterr().out
-    assert "01_x.py is no text" in said and "git checkout --" in said
+    assert "01_x.py cannot be read" in said and "git checkout --" in said
+
+
+def test_a_lesson_that_cannot_be_built_for_want_of_room_is_named(course, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "01_x.ipynb")
+
+    (course / "notebooks" / "source").mkdir()
+    (course / "notebooks" / "source" / "01_x.py").write_text("# %%\nx = 1\n")
+    monkeypatch.setattr(run, "build", full)
+    assert main(["build"], course) == 1
+    assert "No space left on device: '01_x.ipynb'" in capsys.readouterr().out
 
 
 def test_run_with_a_number_runs_only_that_lesson_and_shows_its_memory(course, capsys):
@@ -185,6 +196,15 @@ def test_a_kernel_that_dies_is_a_failure(tmp_path):
 def test_a_kernel_that_cannot_start_is_a_failure(tmp_path):
     outcome = execute(v4.new_notebook(), tmp_path, {"PYTHONHOME": str(tmp_path)})
     assert "did not start" in outcome.failure.message
+
+
+def test_a_kernel_without_room_is_a_failure(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kernels, "TemporaryDirectory", full)
+    outcome = execute(v4.new_notebook(), tmp_path)
+    assert outcome.failure.message == "The kernel did not start: [Errno 28] No space left on device"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")

@@ -54,6 +54,26 @@ def test_stopping_by_hand_says_that_it_goes_on(results, declared, monkeypatch, c
     assert "goes on from there" in capsys.readouterr().err
 
 
+def test_a_list_of_items_that_is_damaged_is_kept_and_named(results, declared, capsys):
+    declared()
+    (results / "items.csv").write_text("<<<<<<< HEAD\ntask,item,label,group\ntiles,0,2,7\n")
+    before = (results / "items.csv").read_bytes()
+    assert recompute.main(["toy"]) == 1
+    said = capsys.readouterr().err
+    assert "items.csv is no list of test items" in said and "git checkout" in said and len(said.splitlines()) <= 3
+    assert (results / "items.csv").read_bytes() == before
+
+
+def test_a_folder_that_may_not_be_written_is_said(results, declared, monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "toy.csv")
+
+    declared()
+    monkeypatch.setattr(recompute, "run_study", refuse)
+    assert recompute.main(["toy"]) == 1
+    assert "Permission denied: 'toy.csv'\nMend that" in capsys.readouterr().err
+
+
 def test_unknown_names_say_what_there_is(results, capsys):
     assert recompute.main(["nothing"]) == 1
     assert "lesson00" in capsys.readouterr().err

@@ -7,11 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toys import digits_task, small_net
+from toys import digits_task, quick, small_net
 
-from course_utils import evaluate, extract, fit, load_model, partial_fine_tuning, probe
+from course_utils import (
+    add_lora,
+    assert_frozen,
+    evaluate,
+    extract,
+    feature_extraction,
+    fine_tuning,
+    fit,
+    load_model,
+    lora_parameters,
+    partial_fine_tuning,
+    probe,
+)
 from course_utils.data import Split
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, NotFrozen, TrainingDiverged
+from course_utils.models.backbones import BasicBlock, Model
 
 WRONG = {
     "lr": ["1e-3", math.nan, math.inf, 0, -1e-3, True],
@@ -20,7 +33,9 @@ WRONG = {
     "batch_size": ["8", None, math.nan, math.inf, 0, 1.5],
     "validation": ["0.2", math.nan, math.inf, 0, 1, -0.1],
     "seed": ["0", None, -1, 0.5, math.nan, math.inf, 2**70],
-    "device": ["gpu9", "cuda:99", 3.5, math.nan, math.inf, "nothing here"],
+    "device": ["gpu9", "cuda:99", 3.5, math.nan, math.inf, "nothing here", "meta"],
+    "augment": ["yes", 3],
+    "callbacks": [print, [None], None, "look"],
 }
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 
@@ -142,6 +157,7 @@ NOT_FOR_A_PROBE = {
     "maps": (np.zeros((4, 2, 3, 3)), [0, 1, 0, 1]),
     "texts": (np.array([["a"], ["b"]]), [0, 1]),
     "nothing at all": (np.zeros((0, 3)), []),
+    "no columns": (np.zeros((4, 0)), [0, 1, 0, 1]),
 }
 
 
@@ -175,6 +191,9 @@ GROUPS = {
     "a share that is a text": ({"lr_scale": "half"}, "lr_scale='half'"),
     "a decay below zero": ({"weight_decay": -0.1}, "weight_decay=-0.1"),
     "no parameters": ({"params": []}, "Nothing would train"),
+    "nothing as parameters": ({"params": None}, "Nothing would train"),
+    "a number as parameters": ({"params": 3}, "gives a int"),
+    "a key that nobody reads": ({"learning_rate": 1e-4}, "has the key learning_rate"),
 }
 
 
@@ -188,16 +207,170 @@ def test_groups_of_a_strategy_of_ones_own_are_looked_at(what):
     assert words in said(lambda: fit(small_net(), digits_task(20), strategy, steps=1, progress=False))
 
 
-def test_a_group_without_parameters_is_said():
-    assert "Nothing would train" in said(
+def test_a_group_with_a_key_that_nobody_reads_is_said():
+    assert "has the key parameters" in said(
         lambda: fit(small_net(), digits_task(20), lambda model: [{"parameters": model.head}], steps=1, progress=False)
     )
+
+
+GIVEN = {  # what a strategy of one's own gives: what is said, or None where it is what was meant
+    "a layer": (lambda model: model.head, "gives a Linear"),
+    "the model": (lambda model: model, "gives a PhotoNet"),
+    "layers": (lambda model: list(model.stages.values()), "gives a Sequential"),
+    "names": (lambda model: model.named_parameters(), "gives a tuple"),
+    "a number": (lambda model: 5, "gives a int"),
+    "one twice": (lambda model: [model.head.weight] * 2, "comes twice"),
+    "one in two groups": (lambda model: [{"params": model.head.weight}, {"params": model.parameters()}], "comes twice"),
+    "one parameter": (lambda model: model.head.weight, None),
+    "one group": (lambda model: {"params": model.head.parameters()}, None),
+    "a group and a parameter": (lambda model: [{"params": model.head.weight}, model.head.bias], None),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN)
+def test_what_a_strategy_of_ones_own_gives(what):
+    strategy, words = GIVEN[what]
+    model, before = small_net(), small_net().head.weight
+    if words:
+        assert words in said(lambda: quick(model, digits_task(20), strategy))
+    else:
+        quick(model, digits_task(20), strategy)
+        assert not torch.equal(model.head.weight, before)
+
+
+PENALTIES = {
+    "nothing": lambda model: None,
+    "a vector": lambda model: model.head.bias,
+    "a vector of one": lambda model: model.head.bias.sum()[None],
+    "a text": lambda model: "0.1",
+}
+
+
+@pytest.mark.parametrize("what", PENALTIES)
+def test_a_penalty_is_one_number(what):
+    plan = replace(fine_tuning(), penalty=PENALTIES[what])
+    assert "expected one number" in said(lambda: quick(small_net(), digits_task(20), plan))
+    history = quick(small_net(), digits_task(20), replace(fine_tuning(), penalty=lambda model: 0.5))
+    assert history.rows[0]["loss"] > 0.5
+
+
+def test_what_is_rehearsed_is_a_split_of_pictures_alike():
+    task = digits_task(20)
+    large = Split(np.zeros((4, 3, 64, 64), np.uint8), task.train.y[:4])
+    for extra, words in ((task, "this is a Task"), (large, "load both alike")):
+        assert words in said(lambda extra=extra: quick(small_net(), task, replace(fine_tuning(), extra_data=extra)))
+
+
+@pytest.mark.parametrize("steps", [-3, 0, "10"])
+def test_a_strategy_makes_steps(steps):
+    plan = replace(fine_tuning(), steps=steps)
+    assert f"steps={steps!r}" in said(lambda: fit(small_net(), digits_task(20), plan, progress=False))
+
+
+def test_torch_that_was_interrupted_while_it_was_loaded_asks_for_a_new_kernel(monkeypatch):
+    def half_loaded(*_, **__):
+        raise RuntimeError("This is not allowed since there's already a kernel registered from python")
+
+    monkeypatch.setattr(torch.optim, "AdamW", half_loaded)
+    assert "Restart the kernel" in said(lambda: quick(small_net(), digits_task(20)))
+
+
+def test_numbers_of_numpy_are_numbers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        numbers = {"lr": np.float32(1e-3), "steps": np.int64(2), "seed": np.int64(3), "batch_size": np.int64(4)}
+        model = load_model("photonet", num_classes=10, seed=np.int64(3))
+        assert len(fit(model, digits_task(20), progress=False, **numbers).rows) == 2
+
+
+class Pair(torch.nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+NONSENSE = {
+    "a stage that gives two things": lambda model: model.stages["layer4"].register_module("bn2", Pair()),
+    "a stage for one dimension": lambda model: model.stages.__setitem__("layer4", torch.nn.Conv1d(8, 16, 3)),
+    "a head that gives two things": lambda model: setattr(model, "head", Pair()),
+    "a head without classes": lambda model: setattr(model, "head", torch.nn.Flatten(0)),
+    "half precision": lambda model: model.half(),
+    "double precision": lambda model: model.double(),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_a_model_that_cannot_run_says_so_before_it_is_trained(what):
+    model = small_net()
+    NONSENSE[what](model)
+    words = "expected float32" if "precision" in what else "does not run on these pictures"
+    assert words in said(lambda: quick(model, digits_task(20)))
+    if "precision" in what:
+        assert words in said(lambda: evaluate(model, digits_task(20).test))
+        assert words in said(lambda: extract(model, digits_task(20).train.x, device="cpu"))
+
+
+def test_stages_are_run_in_their_order_and_on_what_was_prepared():
+    model, x = small_net(), torch.zeros(2, 3, 32, 32)
+    assert "layer1 before layer3" in said(lambda: model.run(x, "layer3", "layer1"))
+    for raw in (x.byte(), x.numpy()):
+        assert "takes a batch from prepare" in said(lambda raw=raw: model(raw))
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_fit_trains_where_gradients_are_switched_off(context):
+    model, before = small_net(), small_net().head.weight
+    with context():
+        quick(model, digits_task(20))
+    assert not torch.equal(model.head.weight, before)
+
+
+def test_after_a_divergence_the_old_head_reads_what_it_read():
+    model, task = small_net(), digits_task(20)
+    quick(model, task)
+    before, head = evaluate(model, task.test).probabilities, model.head
+    with pytest.raises(TrainingDiverged):
+        quick(model, task, feature_extraction("layer2"), lr=1e30)
+    assert model.head is head and (model.last, model.width) == (None, 16)
+    np.testing.assert_array_equal(evaluate(model, task.test).probabilities, before)
+
+
+def test_a_stage_takes_the_place_of_any_head():
+    model = small_net()
+    model.head = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(16, 10))
+    quick(model, digits_task(20), feature_extraction("layer2"))
+    assert model.head.in_features == 8
+
+
+def test_what_stays_nan_has_not_changed():
+    layer = torch.nn.Linear(2, 2)
+    torch.nn.init.constant_(layer.bias, math.nan)
+    with assert_frozen(layer):
+        pass
+    with pytest.raises(NotFrozen, match="bias"), assert_frozen(layer):
+        torch.nn.init.zeros_(layer.bias)
+
+
+def test_no_pictures_give_no_statistics():
+    model = small_net()
+    extract(model, digits_task(20).train.x[:0])
+    assert not model.has_statistics
+    assert "no stage ''" in said(lambda: extract(model, digits_task(20).train.x, ""))
 
 
 def test_parameters_of_another_model_are_refused():
     other = small_net()
     said_so = said(lambda: fit(small_net(), digits_task(20), lambda model: other.parameters(), steps=1, progress=False))
     assert "not this model's" in said_so
+
+
+def test_training_below_an_adapter_is_said():
+    model = add_lora(small_net(pretrained=True), targets=["conv1"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(model, digits_task(20), lora_parameters)
+        quick(model, digits_task(20), "feature_extraction")
+    with pytest.warns(UserWarning, match="strategy=lora_parameters"):
+        quick(model, digits_task(20))
 
 
 def test_the_head_of_the_source_is_not_scored_without_a_word():
@@ -221,12 +394,19 @@ class Brightness(torch.nn.Module):
         return x * self.factor * self.factors[0]
 
 
+def upside_down(x, weight, bias):
+    return torch.nn.functional.conv2d(x.flip(2), weight, bias, 2, 3)
+
+
 CHANGES = {
     "a class attribute": lambda model: setattr(Brightness, "factor", 2.0),
     "a list": lambda model: model.stages["stem"][-1].factors.__setitem__(0, 2.0),
     "its forward": lambda model: setattr(model.stages["layer1"], "forward", lambda x: 0 * x),
     "prepare": lambda model: setattr(model, "prepare", lambda batch: batch.float()),
     "pool": lambda model: setattr(model, "pool", lambda x, positions=1: x.amax((2, 3))),
+    "its inner work": lambda model: setattr(model.stages["stem"][0], "_conv_forward", upside_down),
+    "forward of its class": lambda model: setattr(BasicBlock, "forward", lambda block, x: block.shortcut(x)),
+    "prepare of its class": lambda model: setattr(Model, "prepare", lambda model, batch: batch.float()),
 }
 
 
@@ -234,6 +414,8 @@ CHANGES = {
 def test_features_are_never_stale_after_a_change_of_ones_own(change, monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(Brightness, "factor", 1.0)
+    for kind, method in ((BasicBlock, "forward"), (Model, "prepare")):
+        monkeypatch.setattr(kind, method, getattr(kind, method))  # back to it afterwards
     model, x = small_net(pretrained=True), digits_task(20).train.x
     if change in ("a class attribute", "a list"):
         model.stages["stem"].append(Brightness())
@@ -241,3 +423,12 @@ def test_features_are_never_stale_after_a_change_of_ones_own(change, monkeypatch
     CHANGES[change](model)
     after = extract(model, x)
     assert not np.allclose(before, after)
+
+
+def test_features_are_never_stale_under_a_hook_on_all_layers(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE_DIR", str(tmp_path))
+    model, x = small_net(pretrained=True), digits_task(20).train.x
+    before = extract(model, x)
+    with torch.nn.modules.module.register_module_forward_hook(lambda layer, inputs, output: output * 0.9):
+        assert not np.allclose(before, extract(model, x))
+    assert np.array_equal(before, extract(model, x))

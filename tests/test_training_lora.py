@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from toys import digits_task, quick, same, small_net, state
 
@@ -222,6 +224,7 @@ def lite0_like():
     (lite0_like, ["conv_dw"], "conv_dw is a Conv2d.*ungrouped convolution.*end here in conv_pw"),
     (small_net, "all-linear", "no layer is called so.*end here in 0, conv1, conv2"),
     (small_net, ["head"], "no layer is called so"),
+    (lambda: nn.Sequential(*[nn.Linear(3, 3)] * 2), ["0"], "0 is a Linear.*used once"),
 ])  # fmt: skip
 def test_a_target_that_will_not_do_is_told_near_names_and_changes_nothing(make, targets, told):
     model = make()
@@ -234,7 +237,8 @@ def test_a_target_that_will_not_do_is_told_near_names_and_changes_nothing(make, 
 
 
 @pytest.mark.parametrize("settings", [{"rank": 0}, {"rank": 2.5}, {"alpha": 0}, {"name": "a.b"}, {"name": "keys"},
-                                      {"name": "0"}, {"name": None}, {"name": "first"}])  # fmt: skip
+                                      {"name": "0"}, {"name": None}, {"name": "first"}, {"name": 3},
+                                      {"rank": 10**9}])  # fmt: skip
 def test_settings_that_cannot_be(settings):
     model = add_lora(Fused(), targets=["qkv"], name="first")
     with pytest.raises(CourseError):
@@ -310,6 +314,60 @@ def test_an_adapter_on_disk_has_its_head_and_classes(tmp_path):
     for file in (path, tmp_path / "none", lora.Path(load_model.__code__.co_filename)):
         with pytest.raises(CourseError, match="is not a file of save_adapter"):
             load_adapter(load_model("photonet"), file)
+
+
+DAMAGE = {
+    "a number changed": lambda said, tensors: tensors["2.B.weight"].view(-1)[0].add_(0.01),
+    "a tensor left out": lambda said, tensors: tensors.pop("2.B.weight"),
+    "another rank": lambda said, tensors: said.update(lora=said["lora"].replace('"rank": 2', '"rank": 3')),
+    "no description": lambda said, tensors: said.update(lora="{"),
+    "no checksum": lambda said, tensors: said.pop("sha256"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_adapter_is_refused_and_changes_nothing(what, tmp_path):
+    path = tmp_path / "a"
+    lora.save_adapter(stir(add_lora(conv_net(), 2, 4, ["2"])), path)
+    with safe_open(path, framework="pt") as file:
+        said, tensors = file.metadata(), load_file(path)
+    DAMAGE[what](said, tensors)
+    save_file(tensors, path, said)
+    model = conv_net()
+    with pytest.raises(CourseError, match="is not a file of save_adapter, or a damaged one"):
+        load_adapter(model, path)
+    assert same(state(model), state(conv_net())) and not lora._names(model)
+
+
+@pytest.mark.parametrize("place", ["", "file/a"])
+def test_where_an_adapter_cannot_be_written_is_said(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match="The adapter cannot be written"):
+        lora.save_adapter(stir(add_lora(conv_net(), 2, 4, ["2"])), tmp_path / place)
+
+
+def test_a_head_of_ones_own_goes_to_a_model_with_such_a_head(tmp_path):
+    def net():
+        model = small_net()
+        model.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 10))
+        return model.eval()
+
+    model, plain, x = stir(add_lora(net(), targets=["conv1"])), small_net(), torch.randn(2, 3, 32, 32)
+    lora.save_adapter(model, tmp_path / "a")
+    assert torch.equal(load_adapter(net(), tmp_path / "a")(x), model(x))
+    with pytest.raises(CourseError, match="head is no linear layer"):
+        load_adapter(plain, tmp_path / "a")
+    assert same(state(plain), state(small_net()))
+
+
+def test_what_came_after_merging_is_not_lost_by_going_back():
+    model, x = conv_net(), PICTURES
+    merged = merge_lora(stir(add_lora(model, targets=["2"], name="one")))(x)
+    second = stir(add_lora(model, targets=["2"], name="two"), 2)(x)
+    with pytest.raises(CourseError, match=r"\['two'\] came after merging"):
+        unmerge_lora(model)
+    assert torch.equal(model(x), second)
+    assert close(merge_lora(model)(x), second) and torch.equal(set_adapter(unmerge_lora(model), None)(x), merged)
 
 
 def test_an_adapter_of_another_librarys_model_on_disk(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import io
@@ -24,15 +25,17 @@ class Archive:
     """A folder or a zip as a sorted list of relative `names` (forward slashes), without hidden files.
 
     A folder that holds nothing but one other folder is passed through, as zip programs make them. `folders`
-    are all folders, empty ones included. A name that is no text on this system shows its odd bytes as \\xNN.
-    Raises `BadData` when the path is neither a folder nor a zip, or when a folder may not be opened.
+    are all folders, empty ones included; `links` are links to folders, which are not followed,
+    as they may lead to a whole disk; a link to a file is that file. A name that is no text on this system shows
+    its odd bytes as \\xNN. `BadData` when the path is neither a folder nor a zip, or a folder may not be opened.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._zip = None if self.path.is_dir() else _open_zip(self.path)
-        found = self._zip.namelist() if self._zip else _walk(self.path)
-        self._real = {_shown(name): name for name in found if not _is_clutter(name)}
+        found, links = (_zipped(self._zip), []) if self._zip else _walk(self.path)
+        self.links = sorted(map(_shown, links))
+        self._real = {_shown(name): real for name, real in found.items() if not _is_clutter(name)}
         found = sorted(self._real)
         self._prefix = _wrapping(found)
         found = [name.removeprefix(self._prefix) for name in found if name.startswith(self._prefix)]
@@ -99,28 +102,30 @@ def existing(path: str | Path, what: str) -> Path:
         if "\0" in str(path):
             raise ValueError("it holds a zero byte")
         path = path.expanduser()
+        here = "" if path.is_absolute() else f"; a relative path counts from {os.getcwd()}"
         if path.exists():
             return path
     except (OSError, RuntimeError, ValueError) as error:  # far too long, no such user, a zero byte
         said, why = str(path), getattr(error, "strerror", None) or error
         said = said if len(said) < 80 else f"{said[:76]} …"
+        why = "the working folder is gone" if isinstance(error, FileNotFoundError) else why
         raise BadData(f"{said!r} cannot be a path ({why}).\nExpected {what}.") from error
     try:
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=3, cutoff=0.6)
         hint = f"Did you mean {' or '.join(near)}?" if near else "Nothing there has a similar name."
+        hint = "It is a link that leads nowhere." if path.is_symlink() else hint
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         hint = f"The folder {path.parent} {'does not exist either' if missing else 'cannot be opened'}."
-    raise BadData(
-        f"{path} does not exist. {hint}\nExpected {what}.\n"
-        f"Check the spelling; a relative path counts from {Path.cwd()}."
-    )
+    raise BadData(f"{path} does not exist. {hint}\nExpected {what}.\nCheck the spelling{here}.")
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
+        if not path.is_file():  # a pipe would wait for ever, a device never end
+            raise NotAFile("not a regular file")
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise BadData(
             f"{path} is neither a folder nor a zip that can be read ({error}).\n"
             "Expected a folder with a folder for each class, or such a folder as a zip.\n"
@@ -128,26 +133,32 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def _walk(root: Path) -> list[str]:
-    """Relative names of all files, and of folders with a slash at the end.
+def _zipped(file: zipfile.ZipFile) -> dict[str, str]:
+    """Names as they were meant: as `zipfile` has them. Some Windows programs write backslashes, macOS hides UTF-8."""
+    meant = {}
+    for info in file.infolist():
+        name = info.filename
+        with contextlib.suppress(UnicodeError):
+            name = name if info.flag_bits & 0x800 else name.encode("cp437").decode()
+        meant[name.replace("\\", "/").lstrip("/")] = info.filename
+    return meant
 
-    Links to folders are followed, but never in a circle, nor to a folder around `root`: it holds all else too.
-    """
+
+def _walk(root: Path) -> tuple[dict[str, str], list[str]]:
+    """Relative names of files, and of folders with a slash at the end, twice as in `_zipped`; and links to folders."""
 
     def refuse(error: OSError) -> None:
         raise BadData(f"The folder {error.filename} cannot be opened ({error.strerror}).\n"
                       "Give yourself the right to read it, or move it out of the way.") from error  # fmt: skip
 
-    seen, found = set(map(str, Path(os.path.realpath(root)).parents)), []
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=refuse):
-        if (real := os.path.realpath(folder)) in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
+    found, links = [], []
+    for folder, subfolders, files in os.walk(root, onerror=refuse):
         here = Path(folder).relative_to(root)
         found += [(here / file).as_posix() for file in files]
-        found += [f"{(here / subfolder).as_posix()}/" for subfolder in subfolders]
-    return found
+        for subfolder in subfolders:
+            linked = os.path.islink(os.path.join(folder, subfolder))
+            (links if linked else found).append((here / subfolder).as_posix() + "/" * (not linked))
+    return {name: name for name in found}, links
 
 
 def _wrapping(names: list[str]) -> str:

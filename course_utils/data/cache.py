@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.data.downloads import cache_dir
+from course_utils.data.splits import enough_memory
 from course_utils.errors import CourseError, DataUnavailable
 from course_utils.files import DAY
 
@@ -43,17 +44,13 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
         return arrays
     try:
         _prune(spare=entry)  # perhaps what it removes is the room that is needed
-        _keep(entry, make)
+        with enough_memory(name):
+            _keep(entry, make)
     except OSError as error:
         what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
         raise DataUnavailable(
             f"{what}: {name} could not be prepared in {entry.parent}.\n"
             "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
-        ) from error
-    except MemoryError as error:  # which says nothing of the data: nothing is kept, and it may be tried again
-        raise DataUnavailable(
-            f"The memory is too short to prepare {name}.\n"
-            "Close other notebooks, or choose a smaller image_size; then run the cell again."
         ) from error
     if (arrays := _read(entry)) is None:
         raise DataUnavailable(f"{entry} cannot be read back after writing.\nDelete that folder and try again.")
@@ -82,7 +79,7 @@ def _read(entry: Path) -> Arrays | None:
     try:
         sums = json.loads((entry / "sums.json").read_text())
         arrays = {field: _read_array(entry / f"{field}.npy", crc) for field, crc in sums.items()}
-    except (OSError, ValueError, EOFError, AttributeError):
+    except Exception:  # NumPy reads a damaged header as Python, and raises anything
         return None
     if not arrays:
         return None

@@ -96,7 +96,8 @@ def _reason(error: Exception, name: str) -> str:
         return "locked with a password"
     if isinstance(error, (PermissionError, FileNotFoundError)):
         return "cannot be opened"
-    return "damaged or cut off" if isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile)) else "damaged"
+    cut = isinstance(error, (OSError, SyntaxError, zipfile.BadZipFile))
+    return "damaged or cut off" if cut else f"cannot be decoded: {' '.join(str(error).split())[:60]}"
 
 
 def _reorder(path: Path, order: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import queue
@@ -12,7 +13,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -32,19 +33,27 @@ def cache_dir() -> Path:
     A relative name counts from the repository root. Where the folder cannot be written (a read-only home),
     one among the system's temporary files takes its place.
     """
-    path = _named("COURSE_CACHE_DIR") or user_cache_path("transfer-learning-course", False)
-    spare = Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}"
-    for folder in (path, spare):
+    tried = []
+    for folder, mode in _cache_places():
+        tried.append(str(folder))
         try:
-            folder.mkdir(0o700 if folder == spare else 0o777, parents=True, exist_ok=True)
+            folder.mkdir(mode, parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK) and (folder == path or _is_private(folder)):
+        if os.access(folder, os.W_OK) and (mode == 0o777 or _is_private(folder)):
             return folder
     raise DataUnavailable(
-        f"No folder for the course's cache: neither {path} nor {spare} can be written.\n"
+        f"No folder for the course's cache can be written ({' nor '.join(tried) or 'no home, nothing temporary'}).\n"
         "Name a folder of your own in the environment variable COURSE_CACHE_DIR and start again."
     )
+
+
+def _cache_places() -> Iterator[tuple[Path, int]]:
+    """The folders that may be the cache, and the rights to make them with; those that this machine can name."""
+    with contextlib.suppress(RuntimeError):  # a user without a home, as in some containers
+        yield _named("COURSE_CACHE_DIR") or user_cache_path("transfer-learning-course", False), 0o777
+    with contextlib.suppress(FileNotFoundError):  # no temporary files can be written
+        yield Path(tempfile.gettempdir()) / f"transfer-learning-course-{os.environ.get('USER', 'user')}", 0o700
 
 
 def _named(variable: str) -> Path | None:
@@ -68,13 +77,13 @@ def _is_private(folder: Path) -> bool:
 def data_dir() -> Path | None:
     """The folder that `COURSE_DATA_DIR` names (a relative one counts from the repository root), or None."""
     path = _named("COURSE_DATA_DIR")
-    return path if path and path.is_dir() else None
+    return path if path and os.path.isdir(path) and os.access(path, os.X_OK) else None
 
 
 def data_place() -> str:
     """Where a learner puts data, in words for messages; says so when `COURSE_DATA_DIR` names no folder."""
     named = os.environ.get("COURSE_DATA_DIR")
-    wrong = f" (now {named}, which is no folder)" if named and data_dir() is None else ""
+    wrong = f" (now {named}, which is no folder to be read)" if named and data_dir() is None else ""
     return f"the folder that COURSE_DATA_DIR names{wrong}"
 
 
@@ -105,7 +114,7 @@ def ask(url: str, what: str) -> http.client.HTTPResponse:
             answer = TimeoutError("no answer")
         if not isinstance(answer, Exception):
             return answer
-        _silent[url] = str(getattr(answer, "reason", answer)) or type(answer).__name__
+        _silent[url] = " ".join(str(getattr(answer, "reason", answer)).split())[:90] or type(answer).__name__
         if isinstance(answer, urllib.error.HTTPError):  # an answer all the same, with a connection to give back
             answer.close()
     raise DataUnavailable(
@@ -123,8 +132,8 @@ def download(url: str, path: Path, what: str, check: Callable[[Path], None]) -> 
     """
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as beside:
             with ask(url, what) as answer, open(beside, "wb") as file:
                 total = int(answer.headers.get("Content-Length") or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,10 @@ def task_from_folder(path: str | Path, per_class: int | None = None, seed: int =
     same whatever the seed, and copies of a picture stay on one side. `per_class` training pictures of each
     class are drawn by `seed` (None: all); each is cut to its middle square, `image_size` pixels wide.
 
-    JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, PPM, TGA and JPEG 2000 will do. Files that cannot be read are left
-    out, in one warning; so are empty classes. Copies across your own splits are a warning. `BadData` when there
-    are fewer than two classes, or no pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
+    JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, PPM, TGA and JPEG 2000 will do, and links to such files; links to folders
+    are not followed. Files that cannot be read are left out, in one warning; so are links to folders, and empty
+    classes. Copies across your own splits are a warning. `BadData` when there are fewer than two classes, or no
+    pictures. A large set stays on disk, in the cache folder, and is memory-mapped.
     """
     check_size(image_size)
     image_size = image_size or 64
@@ -87,7 +89,7 @@ def _lay_out(archive: Archive) -> _Layout:
         if part is None or len(parts) < (3 if own else 2):
             loose.append(name)
         else:
-            rows.append((name, part, parts[1 if own else 0]))
+            rows.append((name, part, unicodedata.normalize("NFC", parts[1 if own else 0])))  # a Mac's ä is two signs
     classes = sorted({row[2] for row in rows})
     y = np.array([classes.index(row[2]) for row in rows], np.int64)
     layout = _Layout([row[0] for row in rows], classes, y, np.array([row[1] for row in rows]), loose)
@@ -161,6 +163,14 @@ def _problems(archive: Archive, layout: _Layout, arrays: Arrays) -> list[str]:
         problems.append(
             f"{len(layout.loose)} files lie in no class folder and are left out: {show_some(layout.loose)}."
         )
+    if archive.links:
+        problems.append(f"Links to folders are not followed, so these are left out: {show_some(archive.links)}.")
+    if not layout.parts[0] and all(SPLITS.get(name.lower()) for name in layout.classes):
+        problems.append(f"No class folders lie in {show_some(layout.classes)}, so these are taken for the classes.")
+    depth = 2 if layout.parts[0] else 1
+    inner = Counter(folder.split("/")[-1] for folder in archive.folders if folder.count("/") == depth)
+    if shared := sorted(name for name, count in inner.items() if count > 1):
+        problems.append(f"The classes hold folders of the same names ({show_some(shared)}), which count for nothing.")
     train, test = (Counter(layout.y[part].tolist()) for part in (order[:n], order[n:]))
     every = sorted({*layout.classes, *_class_folders(archive, layout)})
     trained, tested = ({layout.classes[c] for c in count} for count in (train, test))
@@ -200,23 +210,30 @@ def _notices(layout: _Layout, arrays: Arrays) -> list[str]:
 
 def _class_folders(archive: Archive, layout: _Layout) -> set[str]:
     depth = 2 if layout.parts[0] else 1
-    parts = [folder.split("/") for folder in archive.folders]
+    parts = [unicodedata.normalize("NFC", folder).split("/") for folder in archive.folders]
     return {p[-1] for p in parts if len(p) == depth and (depth == 1 or SPLITS.get(p[0].lower()))}
 
 
 def _too_few(archive: Archive, layout: _Layout, why: np.ndarray) -> BadData:
-    path = archive.path
-    if not archive.names and not archive.folders:
+    path, own = archive.path, "train" in layout.parts
+    if not archive.names and not archive.folders and not archive.links:
         found = f"{path} is empty."
     elif layout.names and (why != "").all():
         found = f"None of the {len(why)} files in {path} can be read: {layout.names[0]} ({why[0]}), …"
     elif layout.names:
-        readable = sorted({layout.classes[c] for c in layout.y[why == ""]})
+        trains = (why == "") & (layout.parts != ("test" if "test" in layout.parts else "val"))
+        readable = sorted({layout.classes[c] for c in layout.y[trains]})
         lost = [f"{layout.names[k]} ({why[k]})" for k in np.flatnonzero(why != "")]
-        found = f"{path} has one class with pictures, {readable[0]}."
+        kind = "training pictures" if own else "pictures"
+        found = f"{path} has one class with {kind}, {readable[0]}." if readable else f"{path} has no {kind}."
         found += f" Unreadable: {show_some(lost, 3)}." if lost else ""
     else:
-        found = f"{path} has no class folders with files; it has {show_some(layout.loose + archive.folders)}."
+        has = layout.loose + archive.folders + archive.links
+        found = f"{path} has no class folders with files; it has {show_some(has)}."
+    hint = "Sort the pictures into folders named by class."
     inner = [f for f in archive.folders if len([g for g in archive.folders if g.startswith(f"{f}/")]) > 1]
-    hint = f"Did you mean {path / inner[0]}?" if inner else "Sort the pictures into folders named by class."
+    if archive.links:
+        hint = f"Links to folders are not followed ({show_some(archive.links)}): make folders, of links to the files."
+    elif inner and not own:
+        hint = f"Did you mean {path / inner[0]}?"
     return BadData(f"{found}\nExpected two folders of pictures or more, one for each class.\n{hint}")

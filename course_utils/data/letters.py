@@ -144,7 +144,10 @@ def _draw(size: int, setting: dict) -> np.ndarray:
 @lru_cache(maxsize=2_000)
 def _glyph(font: str, letter: str, points: int) -> tuple[Image.Image, float]:
     """White on black, the letter's box in the middle of a square; and the height of the font's capitals."""
-    face = ImageFont.truetype(str(_file(font)), points)
+    try:
+        face = ImageFont.truetype(str(_file(font)), points)
+    except OSError as error:
+        raise DataUnavailable(f"{_file(font)} is damaged ({error}).\nRun: python3 -m course_utils setup") from error
     left, top, right, bottom = face.getbbox(letter)
     side = 2 * max(right - left, bottom - top)
     square = Image.new("L", (side, side))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from course_utils.errors import BadData, check_number
+from course_utils.errors import BadData, DataUnavailable, check_number
 
 TEST_SHARE = 0.2
 Examples = tuple[np.ndarray, ...]  # x and y, and groups where examples share something
@@ -142,13 +143,23 @@ def assemble(
     say(fewer)
     rows = np.arange(len(y)) if chosen is None else chosen
     groups = train[2][rows] if len(train) > 2 else None
-    if callable(x):
-        split = Split(x(rows), y[rows], groups)
-    else:
-        split = Split(x if chosen is None else x[rows], y[rows], groups)
+    with enough_memory(name):
+        split = Split(x(rows) if callable(x) else x if chosen is None else x[rows], y[rows], groups)
     notices = " ".join(filter(None, (notice, fewer)))
     tested = Split(test[0], np.asarray(test[1], np.int64), *test[2:])
     return Task(name, list(classes), split, tested, photographs, notices)
+
+
+@contextlib.contextmanager
+def enough_memory(name: str) -> Iterator[None]:
+    """Memory too short inside is `DataUnavailable`: it says nothing of the data, and it may be tried again."""
+    try:
+        yield
+    except MemoryError as error:
+        raise DataUnavailable(
+            f"The memory is too short to prepare {name}.\n"
+            "Close other notebooks, or choose a smaller image_size; then run the cell again."
+        ) from error
 
 
 def hold_out(y: np.ndarray, keys: Sequence[str], groups: np.ndarray | None = None) -> np.ndarray:

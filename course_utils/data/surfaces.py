@@ -91,8 +91,11 @@ def photograph(name: str) -> Image.Image:
             f"The photograph {file} is not in the installed scikit-image or scikit-learn.\n"
             "Expected the versions in requirements.txt. Run: python3 -m course_utils setup"
         )
-    with Image.open(path, formats=("JPEG", "PNG")) as picture:
-        return to_rgb(picture)
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as picture:
+            return to_rgb(picture)
+    except (OSError, SyntaxError) as error:
+        raise DataUnavailable(f"{path} is damaged ({error}).\nRun: python3 -m course_utils setup") from error
 
 
 def _side(name: str, part: str) -> Image.Image:

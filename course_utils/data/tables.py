@@ -58,6 +58,8 @@ def task_from_csv(
     for name, column in (("label", label), ("group", group), ("text", text)):
         if column is not None or name == "label":
             _need(table, name, column)
+        if name != "label" and column == label:
+            raise BadData(f"{name}={column!r} is the column of the labels too.\nName another column: {name}=…")
     if text is None:
         text = _longest(table, {label, group})
         _need(table, "text", text)
@@ -161,7 +163,8 @@ def _need(table: _Table, name: str, column: str) -> None:
     if column in known and column not in table.twice:
         return
     has, near = f"no column {column!r}", difflib.get_close_matches(str(column), known, n=1, cutoff=0.5)
-    remedy = f"Name the right one, such as {name}={_cut(near[0] if near else known[-1])!r}."
+    likely = near[0] if near else known[-1 if name == "label" else 0]
+    remedy = f"Name the right one, such as {name}={_cut(likely)!r}."
     if column in known:
         has, remedy = f"several columns called {column!r}", "Rename all but one of them, so that it is told apart."
     shown = show_some([*map(_cut, known)], 20)

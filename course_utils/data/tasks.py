@@ -21,7 +21,7 @@ from course_utils.data.cache import cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
 from course_utils.data.images import to_square
-from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw, hold_out, say
+from course_utils.data.splits import Examples, Split, Task, assemble, check_size, draw, enough_memory, hold_out, say
 from course_utils.data.tables import task_from_csv
 from course_utils.errors import BadData, DataUnavailable, check_number
 
@@ -163,7 +163,8 @@ def _load(name: str, per_class: int | None, seed: int, image_size: int | None, l
 def _digits(size: int) -> tuple[list[str], Examples, Examples]:
     grey, y = load_digits(return_X_y=True)
     grey = np.round(grey.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    x = np.stack([to_square(Image.fromarray(one).convert("RGB"), size) for one in grey])
+    with enough_memory("digits"):
+        x = np.stack([to_square(Image.fromarray(one).convert("RGB"), size) for one in grey])
     test = hold_out(y, [str(k) for k in range(len(y))])
     return [str(k) for k in range(10)], (x[~test], y[~test]), (x[test], y[test])
 

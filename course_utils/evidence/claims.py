@@ -3,12 +3,14 @@
 import html
 import os
 import re
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from course_utils.data.splits import show_some
 from course_utils.errors import CourseError
 from course_utils.evidence.items import GROUPS, Tested, half_interval, measure_of, tested
 
@@ -38,6 +40,8 @@ def mean_interval(values: np.ndarray, over_items: float = 0.0) -> Interval:
     slightly too wide. Source: Owen 2007, "The pigeonhole bootstrap", section 3.
     """
     values = np.asarray(values, float)
+    if values.ndim != 1:
+        raise CourseError(f"mean_interval takes one value a seed; these have the shape {values.shape}.")
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Interval(mean, float("nan"), float("nan"), n)
@@ -150,15 +154,17 @@ def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFr
         raise CourseError(f"measure={measure!r} is not possible.\nGive one of {', '.join(map(repr, MEASURES))}.")
     rows = table[table[on] == value]
     if rows.empty:
-        known = ", ".join(map(repr, table[on].unique()))
+        known = show_some(list(map(repr, table[on].unique().tolist()))) or "no row at all"
         raise CourseError(f"No row has {on} {value!r}; there is {known}.")
     if rows["seed"].duplicated().any():
         varied = [c for c in rows if c not in (*RESULTS, on) and 1 < rows[c].nunique() < len(rows)]
         remedy = f"Filter the table by {' and '.join(varied)} first." if varied else "Drop the rows that came twice."
         raise CourseError(f"{value!r} has several rows a seed, and a pair is one of each.\n{remedy}")
     for name in {"accuracy", measure} & set(rows):
-        if seeds := ", ".join(map(str, rows.loc[rows[name].isna(), "seed"])):
-            raise CourseError(f"{value!r} has no {name} for seed {seeds}: it is NaN. Run it again, or drop its row.")
+        numbers = pd.to_numeric(rows[name], errors="coerce").astype(float)
+        if bad := rows.loc[~numbers.between(-1, 1), "seed"].tolist():
+            raise CourseError(f"{value!r} has no {name} for seed {show_some(bad)}: it is NaN, or no share of 1.\n"
+                              "Run it again, or drop its row; divide percentages by 100.")  # fmt: skip
     return rows.set_index("seed")
 
 
@@ -201,10 +207,10 @@ def claim(
         expect: the verdict of the stored rows. In strict mode (COURSE_STRICT=1) another verdict of stored rows
             is an error; a live run may come out as it likes.
     """
-    fits = margin is None if direction != "level" else margin is not None and margin > 0
+    fits = margin is None if direction != "level" else isinstance(margin, Real) and 0 < margin < 1
     if "{effect}" not in text or direction not in DIRECTIONS or expect not in VERDICTS or not fits:
         raise CourseError(
-            f"claim takes a text with {{effect}} in it, a direction ({', '.join(DIRECTIONS)}), a margin above zero\n"
+            f"claim takes a text with {{effect}} in it, a direction ({', '.join(DIRECTIONS)}), a margin from 0 to 1\n"
             f"with level and with nothing else, and the verdict expected ({', '.join(VERDICTS)}).\n"
             f"This is {text!r}, {direction!r}, margin={margin}, {expect!r}."
         )

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import cache
 from numbers import Real
@@ -45,8 +46,9 @@ class Study(NamedTuple):
 
 
 def grid_of(**choices: Iterable) -> list[dict]:
-    """Every combination of the named choices, as a list of settings."""
-    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+    """Every combination of the named choices, as a list of settings; a text or a number is the only choice."""
+    several = [[choice] if isinstance(choice, (str, Real)) else choice for choice in choices.values()]
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*several)]
 
 
 def run_grid(
@@ -75,6 +77,7 @@ def run_grid(
         CourseError: a run returns other things than `measures`, or a thing that is called like a setting; the
             weights are not the ones on their card; a file has two rows of one run; the disk is full.
     """
+    grid, seeds = list(grid), list(seeds)
 
     def left() -> list[dict]:
         return _missing(results.usable(name, version), grid, seeds)
@@ -100,9 +103,13 @@ def _complete(
     writer, marks = results.Writer(name, results.usable(name, version)), _marks(version)
     work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
     finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
-    for row in tqdm(finished, total=len(missing), desc=name):
-        weights = results.weights_checksum(row.get("backbone", "photonet"))
-        writer.add({**row, **marks, "weights": weights})
+    try:
+        for row in tqdm(finished, total=len(missing), desc=name):
+            weights = results.weights_checksum(row.get("backbone", "photonet"))
+            writer.add({**row, **marks, "weights": weights})
+    except BrokenExecutor as error:
+        raise CourseError("The system ended a run, mostly for want of memory. The rows that were done are kept.\n"
+                          "Close other programs and run the same again: it goes on from them.") from error  # fmt: skip
     writer.finish()
 
 
@@ -148,16 +155,21 @@ def tuned(name: str, *wanted: str, **arm: object) -> Any:
     rows = load_results(name)
     for column, value in arm.items():
         rows = rows[rows[column].isin(value if isinstance(value, tuple) else (value,))]
+    if rows.empty:
+        raise CourseError(f"Nothing was tuned for {arm} in {name}.\n{results.remedy(name)}")
     return rows.groupby(list(wanted))["accuracy"].mean().idxmax()
 
 
 def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list[dict]:
     runs = [{**setting, "seed": seed} for setting in grid for seed in seeds]
-    if rows.empty or not runs:
-        return runs
-    names = list(runs[0])
+    names = list(pd.DataFrame(runs))
     done = set(results.keys_of(rows.reindex(columns=names), names).itertuples(index=False, name=None))
-    keys = results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None)
+    keys = list(results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None))
+    numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) for seed in seeds)
+    if not runs or len(set(keys)) < len(keys) or not numbers:
+        raise CourseError(f"There are {len(grid)} settings, and the seeds {seeds}.\nGive some, numbers, each once.")
+    if taken := {"seed", *results.MARKS} & {name for setting in grid for name in setting}:
+        raise CourseError(f"No setting can be called {', '.join(taken)}: stored rows have that.\nChoose another name.")
     return [run for run, key in zip(runs, keys, strict=True) if key not in done]
 
 
@@ -201,7 +213,7 @@ def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
         )
     for name in set(results.SHARES) & set(result):
         value = result[name]
-        if not isinstance(value, Real) or not 0 <= value <= 1:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
             raise CourseError(f"The run {which} returns {name} {value!r}.\nExpected a plain number from 0 to 1.")
     measures = list(result) if measures is None else measures
     if unlike := sorted(set(result) ^ set(measures)):

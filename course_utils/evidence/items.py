@@ -15,6 +15,7 @@ from course_utils.evidence import results
 
 TASKS = ("ants_bees", "digits", "letters", "textures", "tiles")  # whose items are listed
 
+COLUMNS = ["task", "item", "label", "group"]
 GROUPS = {"letters": "font families", "tiles": "tiles", "textures": "photographs"}  # what test items share
 
 
@@ -52,14 +53,28 @@ def listed(task: str | None) -> pd.DataFrame | None:
     """The rows of `items.csv` for a task, in the order of its test split; None for one that is not of `TASKS`."""
     if task not in TASKS:
         return None
-    path = results.RESULTS / f"{results.ITEMS}.csv"
-    rows = pd.read_csv(path, dtype={"group": str}).query("task == @task") if path.exists() else ()
-    if not len(rows):
+    rows = stored().query("task == @task").sort_values("item")
+    if rows.empty:
         raise CourseError(
-            f"{path} does not list the test items of {task}, so nobody knows which of them share something.\n"
+            f"{results.ITEMS}.csv does not list the test items of {task}, so nobody knows which of them share what.\n"
             "Expected the file that comes with the stored rows.\n"
             "Run: git checkout data/results/items.csv, or leave test items out: items=False."
         )
+    return rows
+
+
+def stored() -> pd.DataFrame:
+    """All of `items.csv`, no rows where there is no such file; CourseError where it holds something else."""
+    path = results.RESULTS / f"{results.ITEMS}.csv"
+    try:
+        rows = pd.read_csv(path, dtype={"group": str}) if path.exists() else pd.DataFrame(columns=COLUMNS)
+        if list(rows) != COLUMNS or rows.isna().any(axis=None):
+            raise ValueError(f"it does not have the columns {', '.join(COLUMNS)}, filled")
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"{path} is no list of test items: {' '.join(str(error).split())}.\n"
+            "Expected the file that comes with the stored rows. Run: git checkout data/results/items.csv"
+        ) from error
     return rows
 
 

@@ -27,11 +27,9 @@ MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what 
 
 def path_of(name: str) -> Path:
     """The file of an experiment's rows; CourseError where `name` cannot be that of one."""
-    if not re.fullmatch(r"\w[\w-]*", name) or name == ITEMS:
-        raise CourseError(
-            f"{name!r} is no name for an experiment, whose rows are kept in data/results/NAME.csv.\n"
-            f"Give a name of letters, digits, - and _, other than {ITEMS!r}, the list of test items."
-        )
+    if not re.fullmatch(r"\w[\w-]{0,99}", str(name)) or name == ITEMS:
+        raise CourseError(f"{name!r} is no name for an experiment, whose rows are kept in data/results/NAME.csv.\n"
+                          f"Give one of letters, digits, - and _, other than {ITEMS!r}, a list of items.")  # fmt: skip
     return RESULTS / f"{name}.csv"
 
 
@@ -55,14 +53,15 @@ def read(name: str) -> pd.DataFrame:
     path = path_of(name)
     if not path.exists():
         stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
-        near = get_close_matches(name, [*stored, *declared], n=1, cutoff=0.7)
+        near = get_close_matches(str(name), [*stored, *declared], n=1, cutoff=0.7)
         hint = f"Did you mean {near[0]!r}?" if near else "No experiment has that name."
-        raise CourseError(
-            f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
-            f"{remedy(name) if name in declared else hint}"
-        )
-    table = pd.read_csv(io.StringIO(_text(path)), dtype=PACKED, index_col=False)
+        raise CourseError(f"No results are stored under {name!r}; there is {', '.join(stored) or 'nothing yet'}.\n"
+                          f"{remedy(name) if name in declared else hint}")  # fmt: skip
+    text = io.StringIO(_text(path) or "seed")
+    table = pd.read_csv(text, dtype=PACKED, index_col=False, keep_default_na=False, na_values=["", "nan"])
     _refuse_impossible(table, path)
+    if table.empty:
+        raise CourseError(f"{path.name} holds no rows.\n{remedy(name)}")
     table = table.sort_values(settings_of(table), kind="stable", ignore_index=True)
     table.attrs["stored"] = name  # so that a claim knows that its rows were not made in this kernel
     return table
@@ -74,19 +73,21 @@ def _text(path: Path, whole: bool = True) -> str:
     CourseError where it is no table of runs, or where Git could not merge two versions and left both in it.
     """
     try:
-        text = path.read_text(encoding="utf-8").lstrip("\n")
+        text = path.read_text(encoding="utf-8-sig").lstrip("\n")  # Excel lets a file begin with a mark
         text = text if whole else text[: text.rfind("\n") + 1]
         if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
             raise CourseError(
                 f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
                 f"Keep one: git checkout --ours {path} (or --theirs); then recompute what is missing."
             )
+        if "\0" in text:
+            raise ValueError("it holds zero bytes")
         lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line] or [["seed", *MARKS]]
         if lacking := [name for name in ("seed", *MARKS) if lines[0].count(name) != 1]:
             raise ValueError(f"it has no column {lacking[0]!r}, or two")
         if wrong := [line for line in lines if len(line) != len(lines[0])]:
             raise ValueError(f"it has {len(lines[0])} columns, and {len(wrong[0])} where {wrong[0][:3]} stands")
-    except (ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise CourseError(
             f"{path.name} is no table of runs: {error}.\nExpected a line for each run, as this course writes them.\n"
             f"Restore it: git checkout {path}; or delete it, and recompute it."
@@ -106,22 +107,24 @@ def keys_of(table: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 
 def _number(value: object) -> object:
     try:
-        return float(value)
+        number = float(str(value) if isinstance(value, (bool, np.bool_)) else value)  # True is not 1
     except (TypeError, ValueError):
-        return str(value)
+        return "" if value is None else str(value)
+    return number if number == number else ""  # as None and nan are written
 
 
 def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
     """CourseError where an accuracy is no number from 0 to 1, or a run is there twice."""
     if rows.empty:
         return
-    for name in set(SHARES) & set(rows):
-        wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(0, 1)]
+    for name in [name for name in ("seed", *SHARES) if name in rows]:
+        least, most = (0, 1) if name in SHARES else (-np.inf, np.inf)
+        wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(least, most)]
         if len(wrong):
             raise CourseError(
                 f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
                 f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
-                f"Expected a number from 0 to 1.\nDelete such rows from {path}; recompute does these runs again."
+                f"Expected a number from {least} to {most}.\nDelete such rows from {path}; recompute runs them again."
             )
     _refuse_doubles(rows, path)
 
@@ -135,11 +138,10 @@ def _refuse_doubles(rows: pd.DataFrame, path: Path) -> None:
     first = rows[(keys == double.iloc[0]).all(axis=1)]
     run = ", ".join(f"{name} {first[name].iloc[0]}" for name in keys)
     unlike = [name for name in rows if first[name].nunique(dropna=False) > 1]
-    more = len(double.drop_duplicates()) - 1
     raise CourseError(
         f"{path.name} has {len(first)} rows for {run} (lines {', '.join(str(k + 2) for k in first.index)}), "
         + (f"which differ in {', '.join(unlike)}" if unlike else "all alike")
-        + (f"; and so for {more} more settings and seeds" if more else "")
+        + (f"; and so for {more - 1} more runs" if (more := len(double.drop_duplicates())) > 1 else "")
         + f".\nExpected one row for each setting and seed.\nDelete all but the right one from {path}, then go on."
     )
 
@@ -232,10 +234,8 @@ class Writer:
     def add(self, row: dict) -> None:
         """Append a row, in the order of the file's columns."""
         if self.columns and set(row) != set(self.columns):
-            raise CourseError(
-                f"A row of {self.path.stem} differs from those before in {sorted(set(row) ^ set(self.columns))}.\n"
-                "Runs of one experiment give the same things; raise its version when they change."
-            )
+            unlike = f"A row of {self.path.stem} differs from those before in {sorted(set(row) ^ set(self.columns))}"
+            raise CourseError(f"{unlike}.\nRuns of one experiment give the same things; or raise its version.")
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns or list(row), lineterminator="\n")
         if not self.columns:

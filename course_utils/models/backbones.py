@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_utils.device import chunk_size
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_number
 
+HEAD = ("classes", "last", "positions", "width", "has_source_head")  # what a model says of its head
 PHOTONET_STATISTICS = ((0.480, 0.448, 0.398), (0.277, 0.269, 0.282))  # of Tiny-ImageNet's training images
 
 
@@ -73,6 +74,8 @@ class Model(nn.Module):
 
     def prepare(self, batch: torch.Tensor) -> torch.Tensor:
         """A batch from `encode` as normalised float32 in channels-last order; done each step."""
+        if self.mean.dtype != torch.float32:
+            raise CourseError(f"{self.name} is in {self.mean.dtype}; expected float32. Turn it back: model.float().")
         x = (batch.float() / 255 - self.mean) / self.std
         return x.contiguous(memory_format=torch.channels_last)
 
@@ -88,7 +91,10 @@ class Model(nn.Module):
         for name in (start, stop):
             if name is not None and name not in names:
                 raise CourseError(f"{self.name} has no stage {name!r}. Its stages: {', '.join(names)}.")
-        return names[names.index(start) if start else 0 : names.index(stop) + 1 if stop else None]
+        chosen = names[names.index(start) if start else 0 : names.index(stop) + 1 if stop else None]
+        if not chosen:
+            raise CourseError(f"{self.name} comes to {stop} before {start}. Its stages in order: {', '.join(names)}.")
+        return chosen
 
     @staticmethod
     def pool(x: torch.Tensor, positions: int = 1) -> torch.Tensor:
@@ -102,16 +108,16 @@ class Model(nn.Module):
             return x.mean((2, 3))
         return F.adaptive_avg_pool2d(x, tuple(min(positions, length) for length in x.shape[2:])).flatten(1)
 
-    def read_from(self, stage: str | None, positions: int, pictures: torch.Tensor) -> None:
-        """Let a new head, of as many classes as the old one, read the output of `stage` on a grid of `positions`.
+    def read_from(self, stage: str | None, positions: int, pictures: torch.Tensor, classes: int) -> None:
+        """Let a new head, for so many `classes`, read the output of `stage` on a grid of `positions`.
 
         `pictures` are some from `encode`, since how large a small map is depends on theirs. The head is drawn
         from torch's generator.
         """
         self.names(stop=stage)  # which refuses a stage that is not there
-        check_positions(positions)
+        check_number("positions", positions, least=1, whole=True)
         self.last, self.positions = stage, positions
-        training, classes = self.training, self.head.out_features
+        training = self.training
         self.eval()
         with torch.no_grad():
             self.width = self.features(self.run(self.prepare(pictures[:1]), stop=stage)).shape[1]
@@ -124,13 +130,9 @@ class Model(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, N x classes, of a batch from `prepare`."""
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            raise CourseError(f"{self.name} takes a batch from prepare: model(model.prepare(model.encode(x))).")
         return self.head(self.features(self.run(x, stop=self.last)))
-
-
-def check_positions(positions: int) -> None:
-    """`CourseError` unless this can be the side of a grid of positions."""
-    if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
-        raise CourseError(f"positions is {positions!r}; it is a whole number from 1 on: 4 keeps a 4 x 4 grid.")
 
 
 class BasicBlock(nn.Module):
@@ -144,9 +146,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Identity()
         if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """N x inputs x H x W to N x outputs x H/stride x W/stride."""
@@ -161,9 +161,7 @@ class PhotoNet(Model):
     """
 
     def __init__(self, pretrained: bool = False, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
-        stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
-        )
+        stem = nn.Sequential(nn.Conv2d(3, widths[0], 7, 2, 3, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
         stages = OrderedDict(stem=stem)
         for i, width in enumerate(widths):
             stages[f"layer{i + 1}"] = BasicBlock(widths[max(i - 1, 0)], width, stride=2 if i else 1)

@@ -147,8 +147,9 @@ def from_timm(name: str, pretrained: bool, image_size: int | None) -> Model:
     import timm
 
     if name.split(".")[0] not in timm.list_models():
-        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:4]) or "timm.list_models() lists all"
-        raise CourseError(f"timm has no model {name!r}. Near it: {near}.")
+        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:4])
+        hint = f"Near it: {near}." if near and name else "All its names: timm.list_models()."
+        raise CourseError(f"timm has no model {name!r}.\n{hint}")
     try:
         net = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # the hub's client raises its own kinds for no network, no file, no weights

@@ -43,7 +43,7 @@ def load_model(
         CourseError: no such model, or fewer than two classes.
     """
     if num_classes is not None:
-        check_number("num_classes", num_classes, least=2, whole=True)
+        check_number("num_classes", num_classes, least=2, below=10**6, whole=True)
     check_number("seed", seed, least=0, whole=True, below=2**63)
     if pretrained not in (True, False):  # any text would count as True
         raise CourseError(f"pretrained={pretrained!r} is not possible.\nGive True or False.")
@@ -117,3 +117,12 @@ def check_card(path: Path) -> str:
 def _checksum(path: Path, *state: int) -> str:
     """The SHA-256 of a file, worked out once for each `state` that the file is in."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digest_of(tensors: dict[str, torch.Tensor], said: str = "") -> str:
+    """The SHA-256 of tensors in the order of their names, and of what is said of them."""
+    digest = hashlib.sha256(said.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_number
 from course_utils.plots.style import Drawing, colour_of, ground, say, styled
 
 RIGHT, WRONG = ("✓", "#3f90da"), ("✗", "#bd1f01")  # a sign as well as a colour
@@ -15,12 +15,14 @@ RIGHT, WRONG = ("✓", "#3f90da"), ("✗", "#bd1f01")  # a sign as well as a col
 @styled
 def picture_grid(x: np.ndarray, titles: list[str], columns: int = 6, colours: list[str] | None = None) -> Figure:
     """Pictures (uint8 N x 3 x H x W) in rows of `columns`, each under its title."""
+    titles = list(map(str, titles))
     figure = _grid(x, titles, columns, colours or [ground().ink] * len(titles))
     return say(figure, f"{len(x)} pictures, titled {', '.join(' '.join(title.split()) for title in titles)}.")
 
 
 def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> Drawing:
-    if not len(x) == len(titles) > 0:
+    check_number("columns", columns, least=1, whole=True)
+    if not len(x) == len(titles) == len(colours) > 0:
         raise CourseError(f"There are {len(x)} pictures and {len(titles)} titles.\nExpected some, and one title each.")
     rows = -(-len(x) // columns)
     lines = max(title.count("\n") for title in titles)
@@ -36,9 +38,11 @@ def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) ->
 
 def show_picture(ax: Axes, picture: np.ndarray) -> None:
     """A picture, uint8 3 x H x W, its pixels as they are; CourseError for a text or another shape."""
-    if np.ndim(picture) != 3 or len(picture) != 3:
+    picture = np.asarray(picture)
+    if picture.ndim != 3 or len(picture) != 3 or picture.dtype != np.uint8:
+        what = f"{picture.dtype} {picture.shape}" if picture.ndim else repr(picture.item())[:40]
         raise CourseError(
-            f"This is no picture: {repr(picture)[:40]}.\nExpected uint8 3 x H x W, as task.train.x holds; print texts."
+            f"This is no picture: {what}.\nExpected uint8 3 x H x W, as task.train.x holds; print texts."
         )
     ax.imshow(picture.transpose(1, 2, 0), interpolation="nearest")
 
@@ -55,14 +59,16 @@ def predictions(
         probabilities: N x C, as in `evaluate(model, split).probabilities`.
         classes: C names.
     """
-    if not len(x) == len(y) == len(probabilities) or probabilities.shape[1] != len(classes):
+    y, probabilities, classes = np.asarray(y), np.asarray(probabilities), list(map(str, classes))
+    fits = len(x) == len(y) and probabilities.shape == (len(x), len(classes))
+    if not fits or not np.isin(y, range(len(classes))).all() or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise CourseError(
             f"There are {len(x)} pictures, {len(y)} labels, probabilities of shape {probabilities.shape} and "
-            f"{len(classes)} classes.\nExpected them of the same pictures and classes, as evaluate gives them."
+            f"{len(classes)} classes.\nExpected labels from 0 on and probabilities of these, as evaluate gives them."
         )
     guesses, sure = probabilities.argmax(1), probabilities.max(1)
     right, titles, colours, mistakes = guesses == y, [], [], []
-    for guess, label, share in zip(guesses, y, sure, strict=True):
+    for guess, label, share in zip(guesses, y.astype(int), sure, strict=True):
         called, name = (cut_name(classes[k], 10) for k in (guess, label))
         sign, colour = RIGHT if guess == label else WRONG
         titles.append(f"{sign} {called} {share:.2f}\n" + ("" if guess == label else f"is {name}"))

@@ -66,10 +66,12 @@ class Control:
     def __init__(self, kind: Callable, draw: Callable, options: list[tuple[str, object]], label: str, start: object):
         values = [value for _, value in options]
         start = values[0] if start is None and values else start
+        if any(getattr(value, "ndim", 0) for value in values):  # which ipywidgets cannot tell apart
+            raise CourseError(f"The control for {label!r} takes names, not arrays.\nLet draw(name) look them up.")
         if start not in values:
             raise CourseError(f"The control for {label!r} has no value {start!r} to begin with; it has {values}.")
         self._draw, self._label, self._start = bound(draw), label, start
-        self._name = next(name for name, value in options if value == start)
+        self._name = next(name for name, value in options if value is start or value == start)
         self._drawn: dict[tuple[str, str], tuple[bytes, str]] = {}
         for value in [start, *values] if os.environ.get("COURSE_STRICT") == "1" else [start]:
             self._picture(value)

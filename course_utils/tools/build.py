@@ -112,9 +112,9 @@ def refuse_edited(target: Path, source: Path) -> None:
 
 def _text_of(source: Path) -> str:
     try:
-        return source.read_text(encoding="utf-8")
-    except ValueError as error:
-        raise CourseError(f"{source} is no text ({error}).\nFetch it again: git checkout -- {source}") from error
+        return source.read_text(encoding="utf-8-sig")  # some editors put a mark before the first letter
+    except (OSError, ValueError) as error:
+        raise CourseError(f"{source} cannot be read ({error}).\nFetch it again: git checkout -- {source}") from error
 
 
 def _digest(text: str) -> str:

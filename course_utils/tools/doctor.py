@@ -22,6 +22,7 @@ WEIGHTS = ROOT / "data" / "weights" / "photonet.safetensors"
 LEAST_DISK = 1.0  # GB
 NETWORK_PATIENCE = 15  # seconds
 SETUP = "python3 -m course_utils setup"
+UNTOLD = "mend what cannot be told, above"
 
 
 class Missing(Exception):
@@ -141,7 +142,7 @@ def network() -> Iterator[str]:
 
 
 def examine(label: str, look: Callable[[], Iterator[str]]) -> Missing | None:
-    """Print what `look` finds, beside `label`; the need that it found unmet, if any."""
+    """Print what `look` finds, beside `label`; the need that it found unmet, or what it could not tell, if any."""
     try:
         for line in look():
             print(f"{label:12}{line}", flush=True)
@@ -151,6 +152,7 @@ def examine(label: str, look: Callable[[], Iterator[str]]) -> Missing | None:
         return need
     except Exception as error:  # before set-up; a setting is wrong; a damaged package can raise anything
         print(f"{label:12}cannot be told: {' '.join(str(error).split()) or type(error).__name__}", flush=True)
+        return Missing("", UNTOLD)
     return None
 
 
@@ -163,8 +165,9 @@ def main() -> int:
     ]
     needs = [need for label, look in looks if (need := examine(label, look))]
     print()
-    for need in needs:
-        print(f"To do: {need.mend}")
+    mends = dict.fromkeys(need.mend for need in needs)
+    for mend in [mend for mend in mends if mend != UNTOLD] or mends:  # what is missing may be why the rest is not told
+        print(f"To do: {mend}")
     if not needs:
         print("Everything needed is here. Next: python3 -m course_utils lab")
     return bool(needs)

@@ -86,10 +86,17 @@ def handout(folder: Path, solutions: bool, root: Path = ROOT) -> None:
     Raises `CourseError` when `folder` is a file or lies among the lessons, and as its parts do.
     """
     root = root.resolve()
-    if folder.resolve().is_relative_to(root / "notebooks"):
+    try:
+        folder = folder.expanduser().resolve()
+        is_file = folder.exists() and not folder.is_dir()
+    except (OSError, RuntimeError) as error:  # no right, no such user, far too long, a link in a circle
+        why = getattr(error, "strerror", None) or error
+        raise CourseError(f"{str(folder)[:99]!r} cannot be a folder for the copies ({why}).\n"
+                          "Name a new one, such as ../handout.") from error
+    if folder.is_relative_to(root / "notebooks"):
         raise CourseError(f"{folder} lies among the lessons, where copies would pass for them.\n"
                           "Name a folder elsewhere, such as ../handout.")
-    if folder.exists() and not folder.is_dir():
+    if is_file:
         raise CourseError(f"{folder} is a file, and the copies need a folder.\nName a new one, such as ../handout.")
     files: dict[Path, bytes] = {}
     lines = []
@@ -110,7 +117,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--solutions", action="store_true", help="keep the solutions, and unfold them")
     options = parser.parse_args(arguments)
     try:
-        handout(options.folder.expanduser(), options.solutions, root)
+        handout(options.folder, options.solutions, root)
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2

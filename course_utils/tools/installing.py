@@ -47,7 +47,10 @@ def forget_damaged(python: str) -> list:
     An installer takes a package for whole as long as its description is there.
     """
     words = [python, "-m", "course_utils.tools.packages"]
-    done = subprocess.run(words, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        done = subprocess.run(words, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:  # it is no program any more
+        return [python]
     return done.stdout.decode("utf-8", "replace").split()
 
 

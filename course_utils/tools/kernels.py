@@ -143,21 +143,21 @@ def execute(notebook: NotebookNode, folder: Path, env: dict[str, str] | None = N
     the run and is described in `Execution.failure`. An interrupt kills the kernel and all it started.
     """
     outcome = Execution()
-    with ExitStack() as afterwards:
-        profile = afterwards.enter_context(TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True))
-        client = _client(notebook)
-        # The client's own clean-up does not cover an interrupt while the kernel starts.
-        afterwards.callback(_end_kernel, client.create_kernel_manager())
-        started = monotonic()
-        try:
+    try:
+        with ExitStack() as afterwards:
+            profile = afterwards.enter_context(TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True))
+            client = _client(notebook)
+            # The client's own clean-up does not cover an interrupt while the kernel starts.
+            afterwards.callback(_end_kernel, client.create_kernel_manager())
+            started = monotonic()
             with client.setup_kernel(cwd=str(folder), env=_environment(profile, env or {})):
                 watch = MemoryWatch(client.km.provisioner.pid)
                 afterwards.callback(watch.end_children)
                 _run_cells(client, watch, outcome)
                 outcome.seconds = monotonic() - started  # before the kernel takes its time to shut down
-        except RuntimeError as error:
-            message = f"The kernel did not start: {error}"
-            outcome.failure = Failure(0, len(notebook.cells), "no cell yet", message)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:  # no space, no such Python, a kernel's JSON damaged
+        message = f"The kernel did not start: {error}"
+        outcome.failure = outcome.failure or Failure(0, len(notebook.cells), "no cell yet", message)
     return outcome
 
 

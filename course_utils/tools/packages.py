@@ -44,7 +44,7 @@ def compare(wanted: dict[str, str]) -> tuple[list[str], list[str]]:
 
 
 def damaged(file: Path = CONSTRAINTS) -> dict[str, Path]:
-    """Name -> folder with the description, of the packages of `file` of which an installed file is gone or empty.
+    """Name -> folder with the description, of the packages of `file` of which an installed file is gone or cut off.
 
     What is compiled at the first import, and what others than pip and uv have installed, is not looked at.
     """
@@ -66,7 +66,7 @@ def _whole(folder: Path) -> bool:
         return False
     for name, _, size in rows:
         try:
-            if os.stat(os.path.join(folder.parent, name)).st_size == 0 and size not in ("", "0"):
+            if size not in ("", str(os.stat(os.path.join(folder.parent, name)).st_size)):
                 return False
         except OSError:
             return False

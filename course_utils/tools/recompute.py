@@ -50,15 +50,14 @@ def _run(name: str, study: Study) -> None:
 
 def _list_items(tasks: set) -> None:
     """List the test items of these tasks anew where they differ from `items.csv`; what is not here stays."""
-    path, parts = results.RESULTS / f"{results.ITEMS}.csv", {}
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    path, stored, parts = results.RESULTS / f"{results.ITEMS}.csv", items.stored(), {}
     for name in items.TASKS:
-        with suppress(CourseError):  # it is not listed yet
-            parts[name] = items.listed(name)
+        parts[name] = stored[stored["task"] == name]
         with suppress(DataUnavailable):
             parts |= {name: _items_of(name)} if name in tasks else {}
+    parts = {name: rows for name, rows in parts.items() if len(rows)}
     after = pd.concat(parts.values()).to_csv(index=False, lineterminator="\n") if parts else ""
-    if after != before:
+    if after and not (path.exists() and path.read_text(encoding="utf-8") == after):
         with replacing(path) as beside:
             beside.write_text(after, encoding="utf-8")
         print(f"{path.name} lists the test items of {', '.join(parts)} anew.")
@@ -88,6 +87,9 @@ def main(words: list[str] | None = None) -> int:
             _run(name, study)
     except CourseError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"{error}\nMend that, then the same command again: what is finished is stored.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. What is finished is stored; the same command goes on from there.", file=sys.stderr)

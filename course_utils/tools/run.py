@@ -100,7 +100,7 @@ def build_all(paths: Sequence[Path], force: bool = False) -> int:
         print(f"{path.stem:<28}", end="", flush=True)
         try:
             built = build(path, force)
-        except CourseError as error:
+        except (CourseError, OSError) as error:  # the latter for a folder that may not be written, a full disk
             print(f"not built\n{_indented(str(error))}", flush=True)
             failures += 1
             continue

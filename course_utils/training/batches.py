@@ -43,8 +43,10 @@ def labels_of(split: Any) -> torch.Tensor:
     """The labels of a split, int64, N.
 
     Raises:
-        CourseError: they are not one whole number for each picture or text, or there are none.
+        CourseError: this is no split, or not one whole number for each picture or text, or there are none.
     """
+    if not (hasattr(split, "x") and hasattr(split, "y")):
+        raise CourseError(f"Expected a split, task.train or task.test; this is a {type(split).__name__}.")
     y = np.asarray(split.y)
     if y.ndim != 1:
         raise CourseError(
@@ -54,7 +56,7 @@ def labels_of(split: Any) -> torch.Tensor:
     if len(y) == 0 or len(split.x) != len(y):
         raise CourseError(
             f"There are {len(split.x)} pictures or texts and {len(y)} labels.\n"
-            "Expected one label each, and at least one of both."
+            "Expected one label each, and at least one of both: no empty split."
         )
     if y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and (y % 1 == 0).all()):
         raise CourseError(
@@ -78,9 +80,7 @@ def hold_out(data: Data, share: float | None, seed: int) -> tuple[Data, Data | N
         kept.append(rows[count:])
     kept, held = (torch.cat(parts).sort().values.to(data.y.device) for parts in (kept, held))
     if len(held) == 0:
-        raise CourseError(
-            "validation needs a class of two or more examples; leave it out, or take more data."
-        )
+        raise CourseError("validation needs a class of two or more examples; leave it out, or take more data.")
     return Data(data.x[kept], data.y[kept]), Data(data.x[held], data.y[held])
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from course_utils.device import choose_device, out_of_memory, seeded
-from course_utils.errors import CourseError, check_number
-from course_utils.models.backbones import Model
+from course_utils.errors import CourseError, TrainingDiverged, check_number
+from course_utils.models.backbones import HEAD, Model
 from course_utils.threads import share_of_processor
 from course_utils.training.batches import hold_out, load
 from course_utils.training.evaluation import Score, evaluate, inference
@@ -20,6 +20,8 @@ from course_utils.training.strategies import Setup, Strategy, as_strategy
 __all__ = ["History", "Score", "evaluate", "fit"]
 
 
+@torch.inference_mode(False)  # wherever it is called
+@torch.enable_grad()
 def fit(
     model: Model,
     task: Any,
@@ -56,16 +58,20 @@ def fit(
     """
     plan = as_strategy(strategy)
     lr = plan.lr if lr is None else lr
-    _check_settings(lr, steps, epochs, batch_size, validation, seed)
+    _check_settings(lr, steps, epochs, batch_size, validation, seed, callbacks, augment)
+    check_number("steps", plan.steps if steps is None else steps, least=1, whole=True)
+    seed = int(seed)  # NumPy's whole numbers are no int for torch
     _check_fit(model, task)
     device = choose_device(device)
     model.to(device, memory_format=torch.channels_last)
-    model.classes, model.has_source_head = list(task.classes), False
     data, held_out = hold_out(load(model, task.train, len(task.classes), device), validation, seed)
+    _try_out(model, data.x[:1], task)
+    head, about = model.head, {key: getattr(model, key) for key in HEAD}
+    model.classes, model.has_source_head = list(task.classes), False
+    extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
     if (plan.stage, plan.positions) != (None, 1):
         with seeded(seed, device):
-            model.read_from(plan.stage, plan.positions, data.x)
-    extra = None if plan.extra_data is None else load(model, plan.extra_data, len(task.classes), device)
+            model.read_from(plan.stage, plan.positions, data.x, len(task.classes))
     mirror = task.photographs if augment is None else augment
     size = int(min(batch_size, len(data)))
     while True:
@@ -74,13 +80,18 @@ def fit(
             with share_of_processor(device.type), seeded(seed, device), _deterministic(device):
                 run = Run(model, plan, lr, seed, data, held_out, extra, mirror, callbacks, count, size, progress)
                 return run.go()
+        except TrainingDiverged:
+            model.head = head  # its weights are the old ones again
+            vars(model).update(about)
+            raise
         except RuntimeError as error:
+            if "already a kernel registered" in str(error):  # torch imports for seconds at its first optimiser
+                raise CourseError("torch was interrupted while it was loaded, and can train no more.\n"
+                                  "Restart the kernel, then run the cells again.") from error  # fmt: skip
             if not out_of_memory(error) or size == 1:
                 raise
         size //= 2
-        print(
-            f"The GPU's memory is too small for batches of {2 * size}: starting again with batches of {size}."
-        )
+        print(f"The GPU's memory is too small for batches of {2 * size}: starting again with batches of {size}.")
 
 
 def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
@@ -91,45 +102,52 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def _check_settings(
-    lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None, seed: int
-) -> None:
+    lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None, seed: int,
+    callbacks: Sequence, augment: bool | None,
+) -> None:  # fmt: skip
     if steps is not None and epochs is not None:
-        raise CourseError(
-            f"Both steps={steps} and epochs={epochs} are given; they say the same thing: give one."
-        )
+        raise CourseError(f"Both steps={steps} and epochs={epochs} are given; they say the same thing: give one.")
     check_number("lr", lr, above=0)
     check_number("batch_size", batch_size, least=1, whole=True)
     check_number("seed", seed, least=0, whole=True, below=2**63)
-    if steps is not None:
-        check_number("steps", steps, least=1, whole=True)
     if epochs is not None:
         check_number("epochs", epochs, above=0)
     if validation is not None:
         check_number("validation", validation, above=0, below=1)
+    if augment not in (True, False, None):
+        raise CourseError(f"augment={augment!r} is not possible.\nGive True, False or None.")
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise CourseError(f"callbacks={callbacks!r} is not possible.\nGive a list of functions: callbacks=[look].")
 
 
 def _check_fit(model: Model, task: Any) -> None:
-    """Whether this is a course model whose head fits this task."""
+    """Whether this is a course model with finite weights, and a whole task."""
     if not isinstance(model, Model):
         raise CourseError(f"fit takes a model of load_model; this is a {type(model).__name__}.")
     if not hasattr(task, "train"):
+        raise CourseError(f"fit takes a whole task, whose train split it reads; this is a {type(task).__name__}.")
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
         raise CourseError(
-            f"fit takes a whole task, whose train split it reads; this is a {type(task).__name__}."
+            f"{model.name} has weights that are not finite numbers before the first step: it cannot learn.\n"
+            "Did an earlier training diverge? Load it again."
         )
+
+
+def _try_out(model: Model, picture: torch.Tensor, task: Any) -> None:
+    """Whether the model runs on an encoded picture, and gives an output for each class."""
     count = len(task.classes)
     advice = f'Load it with load_model("{model.name}", num_classes={count}).'
     if model.head is None:
         raise CourseError(f"{model.name} has no head yet.\n{advice}")
     try:
-        with inference(model.head):
-            outputs = model.head(torch.zeros(2, model.width, device=model.mean.device)).shape[1]
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise CourseError(f"The head does not take {model.width} features ({reason}).\n{advice}") from error
-    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        with inference(model):
+            outputs = model(model.prepare(picture)).shape[1]
+    except (RuntimeError, AttributeError, TypeError, IndexError) as error:
+        if isinstance(error, RuntimeError) and out_of_memory(error):
+            raise
         raise CourseError(
-            f"{model.name} has weights that are not finite numbers before the first step: it cannot learn.\n"
-            f"Did an earlier training diverge? {advice}"
-        )
+            f"{model.name} does not run on these pictures, or its head does not take {model.width} features\n"
+            f"({str(error).splitlines()[0][:200]}).\n{advice}"
+        ) from error
     if outputs != count:
         raise CourseError(f"{model.name}'s head has {outputs} outputs, the task {count} classes.\n{advice}")

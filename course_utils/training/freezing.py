@@ -84,7 +84,9 @@ def assert_frozen(module: nn.Module) -> Iterator[None]:
 
 
 def _same(before: torch.Tensor, after: torch.Tensor | None) -> bool:
-    return after is not None and before.shape == after.shape and torch.equal(before, after.to(before.device))
+    if after is None or (before.shape, before.dtype) != (after.shape, after.dtype):
+        return False
+    return bool(torch.isclose(before, after.to(before.device), rtol=0, atol=0, equal_nan=True).all())
 
 
 class Parameters(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.device import chunk_size, number_format, out_of_memory
-from course_utils.errors import TrainingDiverged
+from course_utils.errors import CourseError, TrainingDiverged
 from course_utils.models.backbones import Model
 from course_utils.threads import Pace
 from course_utils.training.batches import Data, Feed, batch_order, frozen_prefix
@@ -79,18 +79,14 @@ class Run:
         groups = parameter_groups(self.model, setup, self.lr, WEIGHT_DECAY)
         optimiser = torch.optim.AdamW(groups, fused=True)
         self.began = self.began or time.perf_counter()  # torch imports for seconds at its first optimiser
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: one_cycle((step + 0.5) / max(count, 1))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle((step + 0.5) / max(count, 1)))
         if phase == 1 and not self.model.has_statistics and frozen_prefix(self.model):
             estimate_batch_norm(self.model, self.data.x)
         pictures = count * self.size
         feed = Feed(self.model, self.data.x, self.mirror, pictures)
         extra_feed = self.extra and Feed(self.model, self.extra.x, self.mirror, pictures)
         held_out_feed = self.held_out and Feed(self.model, self.held_out.x, False, LOOKS * len(self.held_out))
-        scaler = torch.amp.GradScaler(
-            feed.x.device.type, enabled=number_format(feed.x.device)[0] == torch.float16
-        )
+        scaler = torch.amp.GradScaler(feed.x.device.type, enabled=number_format(feed.x.device)[0] == torch.float16)
         pace = Pace()
         for _ in range(count):
             began = time.perf_counter()
@@ -111,12 +107,14 @@ class Run:
         h, y = _draw(feed, self.data, self.order)
         if extra_feed:
             more_h, more_y = _draw(extra_feed, self.extra, self.extra_order)
+            if more_h.shape[1:] != h.shape[1:]:
+                raise CourseError(f"extra_data is {tuple(more_h.shape)}, the task {tuple(h.shape)}: load both alike.")
             h, y = torch.cat([h, more_h]), torch.cat([y, more_y])
         _training_mode(self.model, len(y))
         logits = feed.logits(h)
         loss = F.cross_entropy(logits, y)
         if self.plan.penalty:
-            loss = loss + self.plan.penalty(self.model)
+            loss = loss + _number(self.plan.penalty(self.model))
         self.model.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimiser)
@@ -171,6 +169,12 @@ def one_cycle(progress: float) -> float:
     if progress < WARM_UP:
         return progress / WARM_UP
     return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def _number(penalty: Any) -> torch.Tensor | float:
+    if isinstance(penalty, float) or getattr(penalty, "shape", None) == ():
+        return penalty
+    raise CourseError(f"The penalty is a {type(penalty).__name__}; expected one number: take .sum(), and return it.")
 
 
 def _draw(feed: Feed, data: Data, order: Iterator) -> tuple[torch.Tensor, torch.Tensor]:

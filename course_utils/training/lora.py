@@ -2,9 +2,9 @@
 
 import copy
 import difflib
-import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -14,12 +14,12 @@ from torch import nn
 
 from course_utils.errors import CourseError, check_number
 from course_utils.files import replacing
-from course_utils.models.backbones import Model
+from course_utils.models.backbones import HEAD, Model
+from course_utils.models.loading import digest_of
 from course_utils.training.freezing import freeze, freeze_batch_norm, unfreeze
 
 KINDS = (nn.Linear, nn.Conv2d, nn.Embedding)  # themselves: a subclass may use its weight in another way
 FUSED = r"(.*\.)?(\w*qkv\w*|c_attn|in_proj|query_key_value)"  # layers that compute query, key and value in one
-HEAD = ("classes", "last", "positions", "width", "has_source_head")  # what a course model says of its head
 BASE = "0"  # whose head is the base's own; no adapter can be called so
 
 
@@ -74,9 +74,9 @@ def add_lora(
     `targets` is as PEFT's: "all-linear", a list of names or of their ends (["query", "layer4.conv1"]), or a regular
     expression for whole names. A course model's names start at its stages; its head is no target.
     """
-    check_number("rank", rank, least=1, whole=True)
+    check_number("rank", rank, least=1, below=2**16, whole=True)
     check_number("alpha", alpha, above=0)
-    if name in [None, *_names(model)] or not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+    if name in [None, *_names(model)] or not str(name).isidentifier() or hasattr(nn.ModuleDict(), name):
         raise CourseError(f"No new adapter can be called {name!r}: it is taken, or no plain word. Choose another name.")
     layers, wrapped = _find(model, targets), _wrapped(model)
     set_adapter(model, None)
@@ -121,7 +121,8 @@ def merge_lora(model: nn.Module) -> nn.Module:
     """Add the active adapter's change to the weights and take all factors out, for `unmerge_lora`. Returns `model`."""
     parts, layers = _active(model), _wrapped(model)
     weights = {path: layer.base_layer.weight for path, layer in layers.items()}
-    model.unmerged = (layers, weights, {"heads": model._modules.pop("heads")} if isinstance(model, Model) else {})
+    heads = {"heads": model._modules.pop("heads")} if isinstance(model, Model) else {}
+    model.unmerged = [*getattr(model, "unmerged", []), (layers, weights, heads)]
     for path, layer in layers.items():
         _backbone(model).set_submodule(path, layer.base_layer)
         if path in parts:
@@ -131,10 +132,12 @@ def merge_lora(model: nn.Module) -> nn.Module:
 
 def unmerge_lora(model: nn.Module) -> nn.Module:
     """Undo `merge_lora`: the old weights, bit by bit, and all adapters are back. Returns `model`."""
-    if "unmerged" not in vars(model):
+    if not getattr(model, "unmerged", []):
         raise CourseError("Nothing is merged here: unmerge_lora(model) undoes merge_lora(model).")
+    if late := _names(model):
+        raise CourseError(f"{late} came after merging and would be lost.\nMerge it too, or keep it by save_adapter.")
     device = next(model.parameters()).device
-    layers, weights, heads = vars(model).pop("unmerged")
+    layers, weights, heads = model.unmerged.pop()
     for path, layer in layers.items():
         layer.base_layer.weight = weights[path]
         _backbone(model).set_submodule(path, layer)
@@ -150,24 +153,31 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
     if isinstance(model, Model):
         about |= {"model": model.name, "head": {key: getattr(model, key) for key in HEAD}}
     tensors = {f"{place}.{k}": t.contiguous() for place, part in parts.items() for k, t in part.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        save_file(tensors, beside, {"lora": json.dumps(about)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            save_file(tensors, beside, {"lora": (said := json.dumps(about)), "sha256": digest_of(tensors, said)})
+    except OSError as error:
+        raise CourseError(f"The adapter cannot be written: {error}.\nGive the path of a file, elsewhere.") from error
 
 
 def load_adapter(model: nn.Module, path: str | Path, name: str = "default") -> nn.Module:
     """Add what `save_adapter` wrote, head and classes included, as the active adapter `name`. Returns `model`."""
     try:
         with safe_open(path, framework="pt") as file:
-            about, tensors = json.loads(file.metadata()["lora"]), load_file(path)
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        reason = f"{path} is not a file of save_adapter ({type(error).__name__}: {error})"
+            said, tensors = file.metadata(), load_file(path)
+        if said["sha256"] != digest_of(tensors, said["lora"]):
+            raise ValueError("its content does not have the checksum that it names")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = f"{path} is not a file of save_adapter, or a damaged one ({type(error).__name__}: {error})"
         raise CourseError(f"{reason}.\nGive the path that save_adapter was given.") from error
+    about = json.loads(said["lora"])
     if about["base"] != (found := _checksum(model)):
-        raise CourseError(
-            f"This adapter was trained on other weights: their checksum is {about['base'][:8]}, here {found[:8]}.\n"
-            f"Load its base, {about.get('model', 'unchanged')}, and then the adapter, before any training."
-        )
+        reason = f"This adapter was trained on other weights: their checksum is {about['base'][:8]}, here {found[:8]}"
+        raise CourseError(f"{reason}.\nLoad its base, {about.get('model', 'unchanged')}, and then the adapter at once.")
+    own = {f"head.{key}" for key in model.head.state_dict()} if isinstance(model, Model) else set()
+    if "head.weight" not in tensors and not own <= tensors.keys():
+        raise CourseError("This adapter's head is no linear layer.\nGive the model such a head first, then load it.")
     add_lora(model, about["rank"], about["alpha"], "|".join(map(re.escape, about["targets"])), name)
     if "head.weight" in tensors:
         outputs, inputs = tensors["head.weight"].shape
@@ -183,7 +193,8 @@ def _find(model: nn.Module, targets: str | list[str]) -> dict[str, nn.Module]:
     modules = {p: m for p, m in _backbone(model).named_modules() if p and ".factors" not in p}
     layers = {p.removesuffix(".base_layer"): m for p, m in modules.items()}
     last = getattr(model, "get_output_embeddings", lambda: None)()  # which PEFT's "all-linear" leaves out
-    able = {p: m for p, m in layers.items() if type(m) in KINDS and getattr(m, "groups", 1) == 1}
+    places = Counter(id(m) for _, m in _backbone(model).named_modules(remove_duplicate=False))
+    able = {p: m for p, m in layers.items() if type(m) in KINDS and getattr(m, "groups", 1) == places[id(m)] == 1}
     found = {}
     for target in [targets] if isinstance(targets, str) else targets or [""]:
         pattern = target if target is targets else rf"(.*\.)?{re.escape(target)}"
@@ -209,7 +220,7 @@ def _refusal(target: str, hits: dict, layers: dict, able: dict) -> str:
         reason, near = f"{fused[0]} holds query, key and value in one", [fused[0].rpartition(".")[2]]
     return (
         f"targets={target!r} is not possible: {reason}.\n"
-        f"Layers that take factors (linear, embedding, ungrouped convolution) end here in {', '.join(near)}.\n"
+        f"Layers for factors (linear, embedding, ungrouped convolution, used once) end here in {', '.join(near)}.\n"
         'Give such ends as a list, ["query"], or as a string one regular expression for whole names, ".*query".'
     )
 
@@ -235,9 +246,5 @@ def _active(model: nn.Module) -> dict[str, nn.Module]:  # what acts and trains: 
 
 def _checksum(model: nn.Module) -> str:
     """sha256 over the base's tensors in the order of their names, whatever adapters and head the model carries."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_backbone(model).state_dict().items()):
-        if ".factors." not in name:
-            digest.update(f"{name.replace('.base_layer', '')} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    state = _backbone(model).state_dict()
+    return digest_of({n.replace(".base_layer", ""): tensor for n, tensor in state.items() if ".factors." not in n})

@@ -25,6 +25,8 @@ DEFAULTS = {
 }
 HEAD_FIRST_SHARE = 0.5  # of the steps go to the head alone
 
+KEYS = ("params", "lr", "lr_scale", "weight_decay")  # of a group
+
 Setup = Callable[[Model], Iterable]
 
 
@@ -141,9 +143,7 @@ def _from_stage(
     def setup(model: Model) -> list[dict]:
         names = list(model.stages)
         if -first > len(names):
-            raise CourseError(
-                f"{model.name} has {len(names)} stages ({', '.join(names)}); {-first} cannot train."
-            )
+            raise CourseError(f"{model.name} has {len(names)} stages ({', '.join(names)}); {-first} cannot train.")
         unfreeze(model)
         trained = names[first:]
         for stage in names[: len(names) - len(trained)]:
@@ -168,9 +168,7 @@ def _groups(
     ]
 
 
-STRATEGIES = {
-    f.__name__: f for f in (from_scratch, feature_extraction, fine_tuning, partial_fine_tuning, head_first)
-}
+STRATEGIES = {f.__name__: f for f in (from_scratch, feature_extraction, fine_tuning, partial_fine_tuning, head_first)}
 
 
 def as_strategy(strategy: "str | Strategy | Setup") -> Strategy:
@@ -190,28 +188,38 @@ def as_strategy(strategy: "str | Strategy | Setup") -> Strategy:
     )
 
 
+def _listed(given: Any) -> list:
+    several = isinstance(given, Iterable) and not isinstance(given, (torch.Tensor, dict, str))
+    return list(given) if several else [] if given is None else [given]
+
+
 def parameter_groups(model: Model, setup: Setup, lr: float, weight_decay: float) -> list[dict]:
     """Run `setup` and turn what it returns into an optimiser's groups, weight decay on weights alone.
 
     Norm layers' scales and shifts and all biases (one axis or none) are spared the decay.
     """
-    given = list(setup(model) or ())
-    if given and not isinstance(given[0], dict):
-        given = [{"params": given}]
-    groups, own = [], {id(p) for p in model.parameters()}
-    for group in given:
+    given = _listed(setup(model))
+    plain = [one for one in given if not isinstance(one, dict)]
+    groups, left = [], {id(p): name for name, p in model.named_parameters()}
+    for group in [one for one in given if isinstance(one, dict)] + [{"params": plain}]:
+        if unknown := ", ".join(map(str, group.keys() - KEYS)):
+            raise CourseError(f"A strategy's group has the key {unknown}.\nExpected only {', '.join(KEYS)}.")
         check_number("lr_scale", group.get("lr_scale", 1.0), least=0)
         rate = group.get("lr", lr * group.get("lr_scale", 1.0))
         decay = group.get("weight_decay", weight_decay)
         check_number("lr", rate, least=0)
         check_number("weight_decay", decay, least=0)
-        params = group.get("params", ())
-        params = [params] if isinstance(params, torch.Tensor) else list(params)
-        if any(id(p) not in own for p in params):
+        params = _listed(group.get("params"))
+        names = [left.pop(id(p), None) for p in params]
+        if None in names:
+            kind = type(params[names.index(None)]).__name__
             raise CourseError(
-                "The strategy gives parameters that are not this model's, so they would train and it would not.\n"
+                f"The strategy gives a {kind} that is not this model's parameter, or comes twice, so it cannot train.\n"
                 "Take them from the model that the function is handed: def strategy(model): return model.parameters()."
             )
+        if any(".base_layer." in name and p.requires_grad for name, p in zip(names, params, strict=True)):
+            warnings.warn(f"{model.name} has adapters, and this trains the weights below them too.\n"
+                          "For the adapter and its head alone: strategy=lora_parameters.", stacklevel=2)  # fmt: skip
         for kind, decayed in ((True, decay), (False, 0.0)):
             chosen = [p for p in params if p.requires_grad and (p.ndim > 1) is kind]
             if chosen:

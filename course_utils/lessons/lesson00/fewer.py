@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from course_utils.errors import CourseError
 from course_utils.evidence.claims import paired_difference
 
 
@@ -43,7 +44,10 @@ def times_fewer(table: pd.DataFrame, method: str, control: str) -> Fewer:
     Args:
         table: one row a run, with columns strategy, per_class, seed, accuracy; `correct` and `task` where known.
         method, control: two of the strategies. What a factor means depends on the control, so name it with it.
+    Raises:
+        CourseError: an arm or a column is missing, sizes are no numbers above 0, or runs cannot be paired by seed.
     """
+    _check(table, method, control)
     runs = {name: table[table["strategy"] == name] for name in (method, control)}
     largest = int(runs[control]["per_class"].max())
     goal = runs[control][runs[control]["per_class"] == largest]
@@ -55,6 +59,17 @@ def times_fewer(table: pd.DataFrame, method: str, control: str) -> Fewer:
     )
     factor, low, high = (largest / n if n else float("inf") for n in (examples, latest, earliest))
     return Fewer(factor, low, high, examples, largest, float(goal["accuracy"].mean()), gaps[0].covers)
+
+
+def _check(table: pd.DataFrame, method: str, control: str) -> None:
+    if missing := {"strategy", "per_class", "seed", "accuracy"} - set(table):
+        raise CourseError(f"The table has no column {', '.join(sorted(missing))}; it has {', '.join(map(str, table))}.")
+    known = table["strategy"].unique().tolist()
+    if unknown := [name for name in (method, control) if name not in known]:
+        raise CourseError(f"No row has strategy {unknown[0]!r}; there is {', '.join(map(repr, known))}.")
+    sizes = table["per_class"]
+    if sizes.dtype.kind not in "iuf" or not (sizes > 0).all():
+        raise CourseError("The column per_class should hold numbers above 0, the examples of each class.")
 
 
 def _crossing(sizes: np.ndarray, values: np.ndarray) -> float:

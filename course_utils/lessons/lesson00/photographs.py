@@ -24,10 +24,11 @@ def photographs(path: str = "") -> dict[str, np.ndarray]:
 
 
 def _read(path: str) -> np.ndarray:
-    file = Path(str(path)).expanduser()
+    file = Path(str(path))
     try:
+        file = file.expanduser()
         return read_picture(file, SIDE)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         here = "is not a picture that the course reads" if file.is_file() else "is not a file on this machine"
         raise BadData(
             f"{file.name or path!r} {here} ({type(error).__name__}).\n"

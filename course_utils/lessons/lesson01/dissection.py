@@ -13,7 +13,7 @@ from PIL import Image
 
 from course_utils.data.splits import Task
 from course_utils.data.surfaces import PHOTOGRAPHS, photograph
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_number
 from course_utils.lessons.lesson01.fields import Field, receptive_field
 from course_utils.models.backbones import BasicBlock, Model, PhotoNet
 from course_utils.training.evaluation import inference
@@ -99,6 +99,8 @@ def effective_field(model: Model, pictures: np.ndarray, stage: str, channel: int
     Source: Luo et al. 2016, "Understanding the effective receptive field", section 2.
     """
     check_channels(model, stage, [channel])
+    if not len(pictures):
+        raise CourseError("effective_field takes a mean over pictures, and there are none.\nTry task.train.x[:50].")
     jump = fields(model)[stage].jump
     x = model.prepare(model.encode(pictures).to(model.mean.device)).requires_grad_()
     with inference(model), torch.enable_grad():
@@ -134,8 +136,9 @@ def check_channels(model: Model, stage: str, channels: Sequence[int]) -> None:
     fields(model)
     layer = model.stages[model.names(stage, stage)[0]]
     count = layer.conv2.out_channels if isinstance(layer, BasicBlock) else layer[0].out_channels
-    if not all(0 <= channel < count for channel in channels):
-        raise CourseError(f"{stage} has the channels 0 to {count - 1}; asked for {', '.join(map(str, channels))}.")
+    if not len(channels) or not all(isinstance(one, (int, np.integer)) and 0 <= one < count for one in channels):
+        asked = ", ".join(map(repr, channels)) or "none"
+        raise CourseError(f"{stage} has the channels 0 to {count - 1}; asked for {asked}.\nGive one or more of them.")
 
 
 def scenes(task: Task) -> list[Scene]:
@@ -170,6 +173,7 @@ def most_exciting(
 
     Source: Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks", section 4.
     """
+    check_number("count", count, least=1, whole=True)
     known = fields(model)
     for stage in known:
         check_channels(model, stage, channels)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from course_utils.errors import check_number
 from course_utils.lessons.lesson01.dissection import before_relu, check_channels
 from course_utils.models.backbones import Model
 from course_utils.training.evaluation import inference
@@ -41,6 +42,8 @@ def dream(model: Model, stage: str, channels: Sequence[int], steps: int = 64, se
         CourseError: `model` is no PhotoNet, or has no such stage or channels.
     Source: Olah, Mordvintsev & Schubert 2017, "Feature visualization", on regularisation and preconditioning.
     """
+    check_number("steps", steps, least=0, whole=True)
+    check_number("seed", seed, least=0, whole=True)
     check_channels(model, stage, channels)
     rng, scale = np.random.default_rng(seed), _coarse_first().to(model.mean.device)
     noise = rng.normal(size=(len(channels), 3, *scale.shape, 2)).astype(np.float32)

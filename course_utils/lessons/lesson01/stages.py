@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 from scipy import stats
 
+from course_utils.errors import CourseError
 from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.items import measure_of
@@ -28,11 +29,20 @@ def probed(name: str, per_class: int = 10, positions: int = 1) -> pd.DataFrame:
 
     Args:
         name: a study of stages, "stages" or "stages_lite0", beside which `NAME_tuning` is stored.
+    Raises:
+        CourseError: there are no such rows.
     """
     one = f"per_class == {per_class} and positions == {positions}"
     tuned = load_results(f"{name}_tuning").query(one).groupby(["network", "task", "stage"])[list(PENALTIES)].mean()
     best = tuned.max(axis=1).groupby(["network", "task"]).idxmax().str[-1].rename("chosen")
-    runs = load_results(name).query(one)
+    every = load_results(name)
+    runs = every.query(one)
+    if runs.empty:
+        sizes, sides = ([*map(str, sorted(every[column].unique()))] for column in ("per_class", "positions"))
+        raise CourseError(
+            f"No rows of {name} have {per_class} examples of each class and positions {positions}.\n"
+            f"There are the sizes {', '.join(sizes)}, with positions {', '.join(sides)}."
+        )
     found = runs.join(best, on=["network", "task"])
     found.attrs = runs.attrs
     return found
@@ -48,7 +58,12 @@ def best_stage(rows: pd.DataFrame) -> Best:
 
     Clear means: ahead of each other stage, by intervals over new seeds and new test items that stay above zero
     after Holm's correction for so many comparisons.
+
+    Raises:
+        CourseError: there are no rows.
     """
+    if rows.empty:
+        raise CourseError("There are no rows to choose a stage from.\nIs the task one of the table's?")
     chosen, measure = rows["chosen"].iloc[0], measure_of(rows["task"].iloc[0])
     others = [stage for stage in stages_of(rows) if stage != chosen]
     leads = {other: paired_difference(rows, chosen, other, on="stage", measure=measure) for other in others}

@@ -28,8 +28,8 @@ def photograph_of(which: int | str) -> np.ndarray:
                 'Drag a JPEG or PNG into the list of files, beside the lesson, and give its name, as "mine.jpg".'
             ) from error
     ours = load_task("ants_bees", per_class=10, image_size=SIDE, fallback="textures").train.x
-    if not 0 <= which < len(ours):
-        raise CourseError(f"There is no photograph {which}: choose one from 0 to {len(ours) - 1}, or give a path.")
+    if not isinstance(which, (int, np.integer)) or isinstance(which, bool) or not 0 <= which < len(ours):
+        raise CourseError(f"There is no photograph {which!r}: choose one from 0 to {len(ours) - 1}, or give a path.")
     return ours[which]
 
 

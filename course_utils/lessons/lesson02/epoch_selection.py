@@ -71,7 +71,7 @@ def reported(runs: pd.DataFrame, counts: Iterable[int]) -> pd.DataFrame:
         CourseError: a count leaves nobody to choose or nobody to report.
     """
     counts = list(counts)
-    if not counts or not all(0 < count < PHOTOGRAPHS for count in counts):
+    if not counts or not all(isinstance(count, (int, np.integer)) and 0 < count < PHOTOGRAPHS for count in counts):
         raise CourseError(
             f"Of {PHOTOGRAPHS} photographs, {counts} shall choose.\n"
             f"Give a list of numbers from 1 to {PHOTOGRAPHS - 1}, such as [76]: the others report."

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import PercentFormatter
 
+from course_utils.errors import CourseError
 from course_utils.lessons.lesson00.fewer import Fewer
 from course_utils.plots.comparisons import draw_curve, means_by_size, name_ends
 from course_utils.plots.style import axes_of, ground, look, say, styled
@@ -30,7 +31,12 @@ def accuracy_against_examples(
         fewer: draws the arrow from the control's largest size to where the method is level with it.
         thumbnails: pictures, uint8 N x 3 x H x W, shown as a pile below both ends of the arrow.
         chance: the accuracy of always naming the largest class, drawn as a dotted line.
+    Raises:
+        CourseError: no labels, or one of a strategy without runs.
     """
+    known = set(table["strategy"])
+    if not labels or not set(labels) <= known:
+        raise CourseError(f"Some of {list(labels)} have no runs.\nGive names of {', '.join(sorted(known))}.")
     ax = axes_of(ax, (9, 5.8))
     curves = {strategy: means_by_size(table[table["strategy"] == strategy]) for strategy in labels}
     sizes = sorted({size for curve in curves.values() for size in curve.index})

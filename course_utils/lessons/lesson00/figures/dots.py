@@ -15,7 +15,10 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
 
     Args:
         table: one row a run, with columns strategy, seed, accuracy.
+    Raises:
+        CourseError: the arms cannot be paired by seed.
     """
+    paired_difference(table, a, b, items=False)  # which says what cannot be paired
     accuracy = 100 * table.pivot(index="seed", columns="strategy", values="accuracy")
     gap = (accuracy[a] - accuracy[b]).dropna().sort_index()
     ax, (first, second) = axes_of(ax, (9, 3.8)), (look(a), look(b))

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from course_utils.errors import CourseError
 from course_utils.models.backbones import Model
 from course_utils.plots.images import cut_name, show_picture
 from course_utils.plots.style import Drawing, look, say, styled
@@ -11,10 +12,19 @@ from course_utils.training.evaluation import inference
 
 @styled
 def named(model: Model, picture: np.ndarray) -> Figure:
-    """A photograph (uint8 3 x H x W), and the three things that the network finds likeliest, as bars."""
+    """A photograph (uint8 3 x H x W), and the three things that the network finds likeliest, as bars.
+
+    Raises:
+        CourseError: the network has no names for what it finds.
+    """
+    if model.head is None or not model.classes:
+        raise CourseError(
+            f"{model.name} has no names for what it finds.\n"
+            "Expected a network with a trained head, such as load_model('photonet') without num_classes."
+        )
     with inference(model):
         likely = model(model.prepare(model.encode(picture[None]))).softmax(1)[0]
-    shares, places = likely.topk(3)
+    shares, places = likely.topk(min(3, len(likely)))
     names = [cut_name(model.classes[place], 24) for place in places.tolist()]
     figure = Drawing(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))

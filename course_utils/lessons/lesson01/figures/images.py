@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_number
 from course_utils.plots.images import show_picture
 from course_utils.plots.style import Drawing, say, styled
 
@@ -83,6 +83,7 @@ def feature_maps(picture: np.ndarray, maps: np.ndarray, stage: str, count: int =
         stage: what the stage is called.
         count: how many channels to show.
     """
+    check_number("count", count, least=1, whole=True)
     liveliest = maps.std((1, 2)).argsort()[::-1][:count]
     figure = Drawing(figsize=(10, 4.4), layout="constrained")
     whole, grid = figure.subfigures(1, 2, width_ratios=(1.25, len(liveliest)), wspace=0.02)

@@ -45,6 +45,7 @@ def _tried(network: nn.Module) -> dict:
             moved = [name for name, tensor in network.state_dict().items() if not tensor.equal(before[name])]
             found[f"{way}, it moves"] = moved
             found[f"{way}, it answers as in eval()"] = bool(torch.allclose(came, expected, atol=1e-5))
+    found["numbers in it"] = sum(tensor.numel() for tensor in network.state_dict().values())
     found["before train(), it answers as in eval()"] = bool(torch.allclose(as_left, expected, atol=1e-5))
     return found
 

@@ -37,10 +37,14 @@ def picture_maps(
         classes: the names of the classes.
         shown: the class of which all pictures are laid on the maps; None lays one of each class and side.
     Raises:
-        CourseError: the maps have other numbers of places than there are pictures, or there is no such class.
+        CourseError: no maps, maps of other numbers of places than there are pictures, fewer than five pictures
+            that are not from the right side, or no such class.
     """
-    if any(np.shape(places) != (len(pictures), 2) for places in maps.values()):
-        raise CourseError(f"Each map needs a place for each picture, {len(pictures)} x 2 numbers.")
+    places = [np.asarray(places, float) for places in maps.values()]
+    if not places or any(p.shape != (len(pictures), 2) or not np.isfinite(p).all() for p in places):
+        raise CourseError(f"Each map needs a place for each picture, {len(pictures)} x 2 finite numbers; give some.")
+    if (~np.asarray(right, bool)).sum() < COUNT:
+        raise CourseError(f"Fewer than {COUNT} pictures are of the left side: too few for as many neighbours.")
     if shown is not None and shown not in classes:
         raise CourseError(f"There is no class {shown!r}; there is {', '.join(classes)}.")
     rows = -(-len(maps) // 2)
