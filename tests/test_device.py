@@ -15,6 +15,7 @@ from course_utils.features import extract
 from course_utils.models.backbones import Model
 from course_utils.training.batches import class_logits
 from course_utils.training.evaluation import evaluate
+from course_utils.training.fit import _deterministic
 
 GPU = pick_device()
 needs_gpu = pytest.mark.skipif(GPU.type == "cpu", reason="No GPU (CUDA or Apple's) answers on this machine.")
@@ -193,6 +194,13 @@ def test_features_of_a_gpu_are_those_of_the_processor(monkeypatch, tmp_path):
     x = digits_task().train.x
     here, there = (extract(small_net(pretrained=True), x, "layer3", device=where) for where in ("cpu", GPU))
     np.testing.assert_allclose(there, here, rtol=1e-2, atol=1e-3)
+
+
+def test_a_seed_is_kept_to_on_a_gpu_with_its_library_of_convolutions():
+    before = torch.backends.cudnn.enabled
+    with _deterministic(torch.device("cuda")):
+        assert torch.backends.cudnn.enabled is before and torch.backends.cudnn.deterministic
+
 
 
 @needs_gpu

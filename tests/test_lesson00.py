@@ -108,15 +108,16 @@ def test_readme_and_lesson_state_the_measured_factor(fewer):
     assert stated in README and stated in said
 
 
-def test_the_readmes_figure_is_the_lessons():
-    path = re.search(r"!\[[^\]]+\]\(([^)]+\.png)\)", README)[1]
+def test_the_readmes_figure_is_there_and_its_arrow_is_the_lessons():
+    assert (ROOT / re.search(r"!\[[^\]]+\]\(([^)]+\.png)\)", README)[1]).exists()
     pictures = [
         output.data["image/png"]
         for cell in NOTEBOOK.cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    assert (ROOT / path).read_bytes() in [base64.b64decode(picture) for picture in pictures]
+    arrow = (ROOT / "data" / "results" / "00_start_here.png").read_bytes()
+    assert arrow in [base64.b64decode(picture) for picture in pictures]
 
 
 def test_two_of_the_twenty_seeds_crown_opposite_winners():

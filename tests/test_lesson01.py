@@ -320,6 +320,12 @@ def test_the_lesson_says_what_is_stored():
     text = (ROOT / "notebooks" / "source" / "01_layer_hierarchies.py").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"{100 * lead.mean:.1f} points" in text and f"{100 * lead.mean:.1f} points" in readme
+    lite0 = stages.probed("stages_lite0").query("network == 'pretrained'")
+    found = {task: stages.best_stage(part) for task, part in lite0.groupby("task")}
+    assert all(found[task].clear and found[task].stage == "layer3" for task in ("letters", "digits"))
+    assert not found["tiles"].clear
+    lead = found["letters"].leads["last"]
+    assert f"{100 * lead.mean:.1f} points" in text and f"{100 * lead.mean:.1f} points" in readme
     others = rows[rows["task"].isin(stages.TASKS) & (rows["task"] != "letters")]
     assert not any(stages.best_stage(part).clear for _, part in others.groupby("task"))
 

@@ -98,7 +98,8 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
     """Convolutions that add in the same order every time: a seed gives the same weights on a GPU too."""
     if device.type != "cuda":
         return contextlib.nullcontext()
-    return torch.backends.cudnn.flags(benchmark=False, deterministic=True)
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True)  # off, if it is not said
 
 
 def _check_settings(

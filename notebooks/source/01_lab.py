@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 101 min
+# # 01 · Layer hierarchies, the lab: a menu · 108 min
 #
 # Seven ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each stands on its own: run
 # the next cell, then go where you like.
@@ -26,7 +26,7 @@ from course_utils import (
 # %% [markdown]
 # <a id="excites"></a>
 #
-# ## What excites a channel · 6 min
+# ## What excites a channel · 11 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?
@@ -159,7 +159,7 @@ lesson01.stages.gains(lesson01.stages.probed("stages", positions=4), tasks)
 # %% [markdown]
 # <a id="dreaming"></a>
 #
-# ## Dreaming · 3 min
+# ## Dreaming · 4 min
 #
 # Photographs answer what excites a channel among things that exist. We can also let it choose freely: begin with
 # noise, and change the picture so that the channel's mean activation rises. This is **gradient ascent**: training,
