@@ -56,7 +56,7 @@ def test_the_penalty_is_the_best_in_the_mean_over_seeds_and_a_tie_goes_to_the_mi
     cell = ("photonet", "pretrained", "digits", "layer2", 4)
     assert tuned_penalty(*cell, 2) == 0.1  # .7 and .3 once each, against .8 once
     assert tuned_penalty(*cell, 10) == 0.1  # of two in the middle, the stronger
-    assert tuned_penalty(*cell, 139) == tuned_penalty(*cell, 40) == 100.0
+    assert tuned_penalty(*cell, 40) == 100.0
     assert tuned_penalty("photonet-1", *cell[1:], 2) == 0.1  # the first PhotoNet's
 
 
