@@ -271,7 +271,7 @@ def test_a_stage_leads_clearly_only_where_it_leads_every_other_one():
     assert stages.best_stage(probes(["letters"])).clear
     level = probes(["letters"])
     noise = np.random.default_rng(5).normal(0, 0.1, len(level))
-    level["accuracy"] = np.where(level["stage"] == "stem", 0.9 + noise, level["accuracy"])
+    level["accuracy"] = np.where(level["stage"] == "stem", (0.9 + noise).clip(max=1), level["accuracy"])
     best = stages.best_stage(level)
     assert best.stage == "layer1" and not best.clear and sorted(best.leads) == ["layer2", "stem"]
     behind = probes(["letters"]).assign(chosen="stem")

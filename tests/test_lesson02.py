@@ -120,19 +120,15 @@ def test_the_stored_rows_hold_every_epoch():
     assert epoch_selection.hits(runs)[:, -1].mean(1) == pytest.approx(runs["accuracy"].to_numpy(), abs=1e-4)
 
 
-def test_the_lesson_quotes_what_is_stored():
+def test_the_lesson_says_of_epochs_what_is_stored():
     runs = load_results("optimism")
-    right = epoch_selection.hits(runs).mean(2)
-    ours = runs.assign(best=right.max(1), last=right[:, -1]).query("per_class == 120")
-    means = ours.groupby("strategy")[["best", "last"]].mean()
-    assert means.round(3).to_numpy().tolist() == [[0.825, 0.808], [0.816, 0.804]]
     halves = epoch_selection.reported(runs, [76]).query("strategy == 'fine_tuning' and per_class == 40")
     gap = paired_difference(halves, SAME, OTHERS, on="reported_on")
     assert claim("{effect}", gap).verdict == "holds" and gap.stored == "optimism" and 0.03 < gap.mean < 0.04
     table = epoch_selection.reported(runs.query("per_class == 40"), [10, 20, 40, 76, 120])
     ahead = (table["accuracy"] - table["last"]).groupby([table["reported_on"], table["chosen_by"]]).mean()
     assert (ahead[SAME] > 0).all() and (ahead[OTHERS] < 0).all()
-    assert [round(ahead[name][n], 2) for name in (SAME, OTHERS) for n in (10, 120)] == [0.06, 0.01, -0.06, -0.01]
+    assert ahead[SAME].is_monotonic_decreasing and ahead[OTHERS].is_monotonic_increasing  # the wedge
 
 
 def test_the_wedge_says_its_means():

@@ -141,7 +141,7 @@ def _try_out(model: Model, picture: torch.Tensor, task: Any) -> None:
     if model.head is None:
         raise CourseError(f"{model.name} has no head yet.\n{advice}")
     try:
-        with inference(model):
+        with share_of_processor(picture.device.type), inference(model):
             outputs = model(model.prepare(picture)).shape[1]
     except (RuntimeError, AttributeError, TypeError, IndexError) as error:
         if isinstance(error, RuntimeError) and out_of_memory(error):

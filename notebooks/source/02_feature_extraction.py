@@ -313,7 +313,7 @@ quiz("02-probe")
 # does better there.**
 #
 # > *"Below 500 examples per class, freeze"* · on three PhotoNets it **does not hold here** for letters, where with
-# > ten of each fine-tuning leads by 9.7 to 10.6 points; for tiles, and for ants and bees, **we cannot tell**.
+# > ten of each fine-tuning leads by 9.7 points or more; for tiles, and for ants and bees, **we cannot tell**.
 #
 # > *"Extracting features is about twice as fast as fine-tuning"* · **does not hold here**: a step takes about a third
 # > of the time, and with cached features hardly any.

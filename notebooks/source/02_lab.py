@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 86 min
+# # 02 · Feature extraction, the lab: a menu · 83 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb). Each section stands by itself: run the next
 # cell, then go where you like.
@@ -102,7 +102,7 @@ pd.Series({name: f"{near.neighbour_share(places, y, right):.0%}"
 # more on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 8 min
+# ## Which stage to take · 7 min
 #
 # Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer,
 # for it is for one measurement at the end. So the fifty have to.
@@ -456,7 +456,7 @@ def precision_at_recall(scores, labels, wanted):
 check("02-recall", precision_at_recall, solution=True)
 
 # %% [markdown]
-# ## Two quiet mistakes · 10 min
+# ## Two quiet mistakes · 9 min
 #
 # **Do frozen weights stay?** A common plan: train everything for a while, then freeze the backbone and go on with the
 # head. The optimiser was made at the start, so it still holds all weights. Here are three updates with everything, then
