@@ -52,9 +52,10 @@ TRIALS = {
 LITE0_TRIALS = {
     "fine_tuning": [
         dict(zip(KNOBS, values, strict=True))
-        for values in ((1e-3, 1, DECAY), (3e-3, 0.3, DECAY), (3e-3, 1, DECAY), (1e-2, 0.1, DECAY), (1e-2, 0.3, DECAY))
+        for values in ((3e-4, 1, DECAY), (1e-3, 1, DECAY), (3e-3, 0.3, DECAY), (3e-3, 1, DECAY), (1e-2, 0.1, DECAY),
+                       (1e-2, 0.3, DECAY))
     ],
-    "from_scratch": grid_of(lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2), share=(1.0,), decay=(DECAY,)),
+    "from_scratch": grid_of(lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), share=(1.0,), decay=(DECAY,)),
 }
 
 
@@ -128,7 +129,7 @@ def tuning_grid() -> list[dict]:
 
 
 def lite0_tuning_grid() -> list[dict]:
-    """The settings of `transfer_lite0_tuning`: five for each arm."""
+    """The settings of `transfer_lite0_tuning`: six for each arm."""
     return [
         {"backbone": LITE0, "task": task, "strategy": strategy, "steps": 400} | knobs
         for task in SIZES
