@@ -10,6 +10,7 @@ from course_utils import ROOT, registry
 from course_utils.evidence import load_results, paired_difference
 from course_utils.evidence.results import ITEMS, RESULTS, settings_of
 from course_utils.lessons.lesson01.stages import probed
+from course_utils.lessons.lesson02.compared import gap, ways_to_use
 from course_utils.lessons.lesson02.epoch_selection import reported
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "data/README.md", "data/weights/README.md", "data/results/README.md",
@@ -88,11 +89,7 @@ def of_stages_lite0():
 
 
 def of_transfer(network):
-    learned, heads = ("transfer", "heads") if network == "photonet" else ("transfer_photonets", "heads_photonets")
-    cell = "backbone == @network and task == 'letters' and per_class == 10"
-    frozen = load_results(heads).query(f"{cell} and network == 'pretrained'").assign(strategy="frozen")
-    tuned = load_results(learned).query(f"{cell} and steps == 400 and strategy == 'fine_tuning'")
-    return paired_difference(pd.concat([frozen, tuned]), "fine_tuning", "frozen")
+    return gap(ways_to_use(network), "letters", 10)
 
 
 def of_optimism():

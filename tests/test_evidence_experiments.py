@@ -69,6 +69,14 @@ def test_a_file_cut_short_anywhere_is_completed(results, cut):
     same(whole, run_grid(toy, GRID, SEEDS, "toy"))
 
 
+def test_a_row_whose_newline_an_editor_took_stays(results):
+    run_grid(toy, GRID, SEEDS, "toy")
+    path = results / "toy.csv"
+    path.write_text(path.read_text().rstrip("\n"))
+    fewer = run_grid(toy, GRID, [SEEDS[0], 90], "toy")
+    assert len(fewer) == len(load_results("toy")) == len(GRID) * (len(SEEDS) + 1)
+
+
 def test_finished_runs_are_not_run_again(results):
     run_grid(toy, GRID, SEEDS, "toy")
     before = (results / "toy.csv").read_bytes()

@@ -1,10 +1,12 @@
-"""Small models and tasks for the tests of training, freezing and features: seconds, no weights, no files."""
+"""What many tests need: small models and tasks, seconds, no weights, no files; and what a clear error is."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from course_utils.data.splits import Split, Task
+from course_utils.errors import CourseError
 from course_utils.models.backbones import PhotoNet
 from course_utils.training.fit import fit
 from course_utils.training.freezing import estimate_batch_norm
@@ -45,3 +47,10 @@ def state(module):
 def same(a, b):
     """Whether two states are equal bit by bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name].cpu(), b[name].cpu()) for name in a)
+
+
+def refused(call, said):
+    """`call` ends in an error of the course that says `said`, a regular expression, in at most three lines."""
+    with pytest.raises(CourseError, match=said) as error:
+        call()
+    assert str(error.value).count("\n") <= 2

@@ -68,13 +68,15 @@ def read(name: str) -> pd.DataFrame:
 
 
 def _text(path: Path, whole: bool = True) -> str:
-    """What a file holds; unless `whole`, less a line without its end, which was cut short by a kill.
+    """What a file holds; unless `whole`, less a last line that a kill cut short: it lacks its end and a field.
 
     CourseError where it is no table of runs, or where Git could not merge two versions and left both in it.
     """
     try:
         text = path.read_text(encoding="utf-8-sig").lstrip("\n")  # Excel lets a file begin with a mark
-        text = text if whole else text[: text.rfind("\n") + 1]
+        head, end, last = text.rpartition("\n")
+        if not whole and len(set(map(len, csv.reader([head.split("\n")[0], last])))) > 1:
+            text = head + end
         if marks := [k for k, line in enumerate(text.splitlines(), 1) if line.startswith(("<<<<<<< ", ">>>>>>> "))]:
             raise CourseError(
                 f"{path.name} holds two versions: a Git conflict (lines {', '.join(map(str, marks))}).\n"
@@ -174,10 +176,8 @@ def weights_checksum(backbone: str = "photonet") -> str:
 
 
 def _rows(path: Path) -> pd.DataFrame:
-    """The whole rows of a file, as text; a line without its end was cut short by a kill."""
-    if not path.exists():
-        return pd.DataFrame()
-    rows = pd.DataFrame(list(csv.DictReader(io.StringIO(_text(path, whole=False)))))
+    """The whole rows of a file, as text: see `_text`."""
+    rows = pd.DataFrame(list(csv.DictReader(io.StringIO(_text(path, whole=False)))) if path.exists() else [])
     _refuse_impossible(rows, path)
     return rows
 

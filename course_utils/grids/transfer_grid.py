@@ -51,9 +51,8 @@ TRIALS = {
 }
 LITE0_TRIALS = {
     "fine_tuning": [
-        dict(zip(KNOBS, values, strict=True))
-        for values in ((3e-4, 1, DECAY), (1e-3, 1, DECAY), (3e-3, 0.3, DECAY), (3e-3, 1, DECAY), (1e-2, 0.1, DECAY),
-                       (1e-2, 0.3, DECAY))
+        {"lr": lr, "share": share, "decay": DECAY}
+        for lr, share in ((3e-4, 1), (1e-3, 1), (3e-3, 0.3), (3e-3, 1), (1e-2, 0.1), (1e-2, 0.3))
     ],
     "from_scratch": grid_of(lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), share=(1.0,), decay=(DECAY,)),
 }

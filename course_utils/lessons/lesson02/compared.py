@@ -19,7 +19,7 @@ def ways_to_use(backbone: str = "photonet") -> pd.DataFrame:
     """Rows of the arms feature_extraction, fine_tuning, from_scratch and two controls, in the column `strategy`.
 
     The frozen arm is at its best: stage, positions and penalty were chosen within the training pool. A head on raw
-    pixels has no backbone, and PhotoNet's study holds its rows for both.
+    pixels has no backbone, and PhotoNet's study holds its rows for all.
 
     Args:
         backbone: "photonet", "efficientnet_lite0", or one of the two PhotoNets of other seeds, "photonet-1" and

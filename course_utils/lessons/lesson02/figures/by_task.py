@@ -17,7 +17,7 @@ from course_utils.plots.comparisons import (
     means_by_size,
     name_ends,
     signed,
-)  # fmt: skip
+)
 from course_utils.plots.style import Drawing, ground, look, say, styled
 
 ARMS = {"fine_tuning": "fine-tuning", "feature_extraction": "frozen", "from_scratch": "from scratch"}
