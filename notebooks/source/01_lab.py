@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 01 · Layer hierarchies, the lab: a menu · 108 min
+# # 01 · Layer hierarchies, the lab: a menu · 102 min
 #
 # Seven ways to look deeper into a network, after [the core](01_layer_hierarchies.ipynb). Each stands on its own: run
 # the next cell, then go where you like.
@@ -26,7 +26,7 @@ from course_utils import (
 # %% [markdown]
 # <a id="excites"></a>
 #
-# ## What excites a channel · 11 min
+# ## What excites a channel · 6 min
 #
 # A channel is a detector that is moved over the picture. What does it detect? We ask it twice: which pieces of
 # photographs excite it most, and to which pixels does it listen?

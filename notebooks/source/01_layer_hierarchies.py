@@ -176,9 +176,9 @@ spot_check("stages")
 # Ten seeds per bar, each with its own draw of the examples. Each probe has a penalty tuned for this very task, stage
 # and size, on three other seeds and within the training pool; these also choose the star. The untrained network is
 # drawn anew by each seed, and takes its batch-norm statistics from the training pictures. Whether a stage leads
-# *every* other one is four comparisons, so Holm's correction is applied. Test letters are in five font families that
-# no probe learned from. Of tiles most are intact, so each kind counts alike. Ants and bees are tested on PhotoNet
-# only: ImageNet holds them.
+# *every* other one is four comparisons or five, so Holm's correction is applied. Test letters are in five font
+# families that no probe learned from. Of tiles most are intact, so each kind counts alike. Ants and bees are tested on
+# PhotoNet only: ImageNet holds them.
 # </details>
 #
 # ## And the early layers? · 1 min
