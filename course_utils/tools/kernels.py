@@ -166,7 +166,7 @@ def _client(notebook: NotebookNode) -> NotebookClient:
     quiet.setLevel(logging.CRITICAL + 1)  # what goes wrong is reported once, by the caller
     return NotebookClient(notebook, kernel_name="python3", timeout=CELL_TIMEOUT, record_timing=False,
                           startup_timeout=BUSY_TIMEOUT, iopub_timeout=BUSY_TIMEOUT, log=quiet,
-                          extra_arguments=["--log-level=ERROR"])
+                          extra_arguments=["--log-level=CRITICAL"])  # a kernel that is ended may call that an error
 
 
 def _environment(profile: str, extra: dict[str, str]) -> dict[str, str]:
