@@ -87,5 +87,5 @@ def test_the_class_names_of_every_task_have_room_above_predictions():
 def test_predictions_say_what_is_wrong_by_a_sign_as_well():
     figure = drawn(the_predictions)
     said = words(figure)
-    assert "✓ ant 0.90" in said and "✗ bee 0.65\nis ant" in said and "✓ bee 0.80" in said
-    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (0.65)."
+    assert "✓ ant 90%" in said and "✗ bee 65%\ntruly ant" in said and "2 of these 3 are right" in said
+    assert figure.words == "3 pictures with predictions, 2 of them right. Wrong: ant called bee (65%)."

@@ -71,11 +71,12 @@ def predictions(
     for guess, label, share in zip(guesses, y.astype(int), sure, strict=True):
         called, name = (cut_name(classes[k], 10) for k in (guess, label))
         sign, colour = RIGHT if guess == label else WRONG
-        titles.append(f"{sign} {called} {share:.2f}\n" + ("" if guess == label else f"is {name}"))
+        titles.append(f"{sign} {called} {share:.0%}\n" + ("" if guess == label else f"truly {name}"))
         colours.append(colour_of(colour))
         if guess != label:
-            mistakes.append(f"{classes[label]} called {classes[guess]} ({share:.2f})")
+            mistakes.append(f"{classes[label]} called {classes[guess]} ({share:.0%})")
     figure = _grid(x, titles, columns, colours)
+    figure.suptitle(f"{right.sum()} of these {len(x)} are right", x=0.01, ha="left")
     wrong = f" Wrong: {', '.join(mistakes)}." if mistakes else ""
     return say(figure, f"{len(x)} pictures with predictions, {right.sum()} of them right.{wrong}")
 

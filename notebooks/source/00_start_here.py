@@ -7,7 +7,7 @@
 #
 # After this lesson you can
 #
-# - let a pretrained network name photographs, and teach it a new question in a second;
+# - let a pretrained network name photographs, and teach it a new question in seconds;
 # - say what "so many times fewer photographs" means, and compared with what;
 # - read an interval, and tell when nobody knows yet.
 #
@@ -52,9 +52,10 @@ widgets.choice(lambda name: lesson00.figures.named(lite, photos[name]), list(pho
 # </details>
 #
 # It knows coffee. Of human tissue under a microscope it knows nothing, so it says *brain coral*: a name from its own
-# list that looks alike. It can only answer the question that it was trained on. Let us change the question.
+# list that looks alike. It can only answer the question that it was trained on. Let us change the question, gently: to ants or
+# bees, which are on its list too.
 #
-# ## A new question in a second · 4 min
+# ## A new question in seconds · 4 min
 #
 # Here are ten photographs of ants and ten of bees. The network turns each into 1,280 numbers. On these we train a new
 # last layer, and ask it about photographs that this layer has never seen.
@@ -102,7 +103,8 @@ quiz("00-fewer")
 # ## How many times fewer? · 8 min
 #
 # Each point below is the mean of ten **seeds**: ten draws of the training photographs, of the first weights and of
-# the order. The bars are **95 % intervals** for new seeds and new photographs. There are two controls without transfer.
+# the order. The bars are **95 % intervals**: where the mean may well lie for other seeds and other photographs. There are
+# two controls without transfer.
 # **From scratch** is the same network with random weights, trained four times as long. **Untrained, frozen** is a new
 # head on random weights that never change.
 
@@ -134,11 +136,11 @@ recall("00-fewer", "C" if few <= 12 else "B" if few <= 40 else "A")
 
 # %% [markdown]
 # Read the arrow from right to left: what training from scratch does with 120 photographs of each, transfer does with a
-# handful. The level is low, 63 %, where guessing gives 54 %. And at the arrow's left end the bars are long: even two
-# photographs may do as well, so the interval has no upper end. Against the other control the factor is much the same.
+# handful. The level is low, 63 %, where always naming the larger class gives 54 %. And "12 or more" has no end, since we
+# tried nothing below two photographs, and two may already do.
 #
-# Before the experiment ran, we wrote one sentence down, our **primary claim**. It is tested **in pairs**: for each seed
-# one accuracy minus the other, on the same photographs.
+# Before the experiment ran, we wrote one sentence down, our **primary claim**. It is tested **in pairs**: each seed
+# trains both ways on the same photographs, and we subtract.
 
 # %%
 ten = paired_difference(runs.query("per_class == 10"), "feature_extraction", "from_scratch")
@@ -146,7 +148,7 @@ claim("With ten photographs per class, transfer leads training from scratch "
       "with four times the updates by {effect}.", ten)
 
 # %% [markdown]
-# The interval covers luck in both, the draw and the test photographs. It lies above zero, so the claim holds. Here
+# The interval lies above zero, so the claim holds. Here
 # one of its runs is done again:
 
 # %%
@@ -158,7 +160,7 @@ spot_check("lesson00")
 # Every way to train had twelve settings or more to choose from, tried on photographs of the training pool with other
 # seeds; no test photograph chose anything. Transfer had 100 updates, from scratch 400. The test photographs are the
 # 153 of the data set's own validation folder. At 80 and 120 of each, the seeds' training sets are nearly the same
-# photographs: trust the claim at ten more than the factor, which begins at 120. One source, one network, one target:
+# photographs: the claim at ten is firmer than the factor, which rests on the point at 120. One source, one network, one target:
 # lesson 02 asks the question again for other tasks and for a second backbone.
 # </details>
 #
@@ -187,8 +189,7 @@ for strategy in ("from_scratch", "feature_extraction", "fine_tuning"):
 # </details>
 #
 # Your race had a winner, but was it skill? On the right are twenty such races with other photographs and other first
-# weights. Both ways have won some. The bar below shows their mean and its **95 % interval**: the plausible range of
-# the mean of very many races. If all of it is on one side of zero, we say who is better. If it includes zero, we do
+# weights. Both ways have won some. The bar below shows their mean and its interval. If all of it is on one side of zero, we say who is better. If it includes zero, we do
 # not know, and say so.
 #
 # ## Exercise: reading an interval · easy · 5 min
@@ -236,7 +237,7 @@ if everything.name == "ants_bees":
 # %% [markdown]
 # The higher number is no better estimate of what transfer does. Ants and bees are two of ImageNet's thousand kinds,
 # and these very photographs were probably among those that it was trained on: it has seen the exam. PhotoNet has not.
-# How much of the gap that makes we cannot tell, for PhotoNet is also smaller and sees fewer pixels. For your own
+# How much of the gap this explains we cannot tell, for PhotoNet is also smaller and sees fewer pixels. For your own
 # pictures take the stronger network, but measure on pictures that it cannot have seen.
 #
 # ## Your own pictures · 2 min
@@ -283,7 +284,7 @@ quiz("00-fair")
 # %% [markdown]
 # ## What to take away · 1 min
 #
-# 1. A pretrained backbone and a new head learn a new question from a handful of pictures, on any machine.
+# 1. A pretrained backbone and a new head learn a new question from a handful of pictures, on a laptop.
 # 2. "So many times fewer" depends on what you compare with. Always ask for the control.
 # 3. One run proves nothing: look for the interval, and say "not known" when it includes zero.
 #
@@ -296,4 +297,4 @@ quiz("00-fair")
 # **Where next.** Lesson [01](01_layer_hierarchies.ipynb) opens the backbone. The paper to read is
 # [Kornblith, Shlens and Le 2019](https://arxiv.org/abs/1805.08974), "Do better ImageNet models transfer better?" The
 # call in your own project is `torchvision.models.resnet18(weights="DEFAULT")`; here it is
-# `load_model("resnet18", num_classes=2)`, which needs a network once.
+# `load_model("resnet18", num_classes=2)`, which needs the internet once.

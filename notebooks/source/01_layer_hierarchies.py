@@ -2,7 +2,7 @@
 # # 01 · Layer hierarchies: a dissection · 40 min
 #
 # What does each stage of a network know? People say: *"early layers are universal, late layers are specific to the
-# task."* If so, you would know where to cut a network. Here you open one, look into each stage, and measure.
+# task."* If so, you would know which stage to use. Here you open one, look into each stage, and measure.
 #
 # After this lesson you can
 #
@@ -107,8 +107,7 @@ check("01-order", answer, solution=True)
 # ## How would it show? · 2 min
 #
 # A **probe** measures it: take the **features** of a stage, its maps averaged over all places, and
-# train the simplest classifier on them, a linear one. What the probe gets right must be in the features, for it has
-# nothing else to go by.
+# train the simplest classifier on them, a linear one. What it gets right must be in the features.
 #
 # What would you see?
 #
@@ -126,8 +125,8 @@ quiz("01-star")
 # ## Where is the best stage? · 7 min
 #
 # Here are the probes, with ten examples of each class, on PhotoNet and on EfficientNet-Lite0, which has one stage more.
-# The **star** marks the stage that did best on training pictures kept aside. The test pictures only decide whether it
-# is filled: then its stage clearly leads every other one.
+# Begin at the upper left, with the letters. The **star** marks the stage that did best on training pictures kept aside,
+# which need not be the longest bar. It is filled if, on the test pictures, its stage clearly beats every other one.
 
 # %%
 photonet, lite0 = map(lesson01.stages.probed, ("stages", "stages_lite0"))
@@ -138,7 +137,7 @@ lesson01.figures.best_stages(photonet, lite0)
 # The upper row has four panels for PhotoNet, each with five bars from the stem at the top to layer4. For letters the
 # bars grow to layer3, which has a filled star, and layer4 is shorter. For digits they grow to layer3 as well. For tiles
 # all bars have long intervals. For ants and bees layer3 and layer4 are the longest and equally long. Grey bars of the
-# untrained network lie behind: far shorter for letters from layer1 on, nearly as long at every stem. The lower row has
+# untrained network lie behind: far shorter for letters from layer1 on, as long or longer at the stem. The lower row has
 # EfficientNet-Lite0 on the first three tasks, with a filled star on layer3 for letters and for digits. From there the
 # bars shrink to the last stage.
 # </details>
@@ -164,8 +163,7 @@ claim("On EfficientNet-Lite0, the best earlier stage is more accurate than the l
       "{effect}.", paired_difference(last, last.chosen.iloc[0], "last", on="stage"))
 
 # %% [markdown]
-# The intervals cover luck in the draw and in the fonts of the test. All else here is **exploratory**. One probe is done
-# again now:
+# All else here is **exploratory**. One probe is done again now:
 
 # %%
 spot_check("stages")
@@ -176,7 +174,8 @@ spot_check("stages")
 # Ten seeds per bar, each with its own draw of the examples. Each probe has a penalty tuned for this very task, stage
 # and size, on three other seeds and within the training pool; these also choose the star. The untrained network is
 # drawn anew by each seed, and takes its batch-norm statistics from the training pictures. Whether a stage leads
-# *every* other one is four comparisons or five, so Holm's correction is applied. Test letters are in five font
+# *every* other one is four comparisons or five, so each must pass a stricter test (Holm's correction). Stages also
+# differ in channels and in the size of their maps: a bar says which to use, not why. Test letters are in five font
 # families that no probe learned from. Of tiles most are intact, so each kind counts alike. Ants and bees are tested on
 # PhotoNet only: ImageNet holds them.
 # </details>
@@ -190,10 +189,10 @@ lesson01.stages.gains(photonet)
 
 # %% [markdown]
 # Read the column of the stem. "Universal" would be a clear gain in every row, and there is none. Clear gains come
-# later: for letters from layer1 on, for digits from layer2 on.
+# later: for letters from layer1 on, for digits from layer2 on. For digits layer1 even loses, as the stem of
+# EfficientNet-Lite0 does for letters.
 #
-# But averaging throws away *where* an edge is, and that is most of what an early stage knows. The [lab](01_lab.ipynb)
-# keeps the places.
+# But averaging throws away *where* an edge is. The [lab](01_lab.ipynb) keeps the places.
 #
 # ## Exercise: probe it yourself · medium · 10 min
 #
@@ -240,7 +239,8 @@ for stage, features in extract(model, task.train.x, "all").items():
 # %% [markdown]
 # ## A mistake that nobody notices · 4 min
 #
-# Let us **break it**. In training mode, batch norm uses the mean and spread of the batch in hand, so the features of a
+# Let us **break it**. **Batch norm**, a layer that rescales its inputs, in training mode uses the mean and spread of
+# the batch in hand, so the features of a
 # picture depend on its neighbours. The probe learns from mixed batches of ten. Then the same test pictures come twice:
 # mixed, and sorted by class, as in many a folder.
 
@@ -266,8 +266,8 @@ for mode in ("eval", "train"):
         print(f"{mode:5} {name:6} {100 * right:.0f} %")
 
 # %% [markdown]
-# In `eval` the order makes no difference. In `train` the same pictures, once sorted, are mostly wrong: what ten
-# neighbours have in common, their class, is what batch norm takes away. Call `model.eval()` before you take
+# In `eval` the order makes no difference. In `train` the same pictures, once sorted, are mostly wrong: batch norm
+# subtracts the mean of ten neighbours, and with it what they share, their class. Call `model.eval()` before you take
 # features; `extract` does it for you.
 #
 # ## One question from before · 1 min
@@ -280,14 +280,14 @@ quiz("01-seed")
 #
 # 1. A map shows where a stage looks; a probe measures what it knows.
 # 2. For letters the best stage comes before the last, on both networks. For most other tasks we cannot tell.
-# 3. Trained kernels look universal, and yet a stem's averages do not clearly tell a probe more than random ones do.
+# 3. Trained kernels look universal, and yet, averaged, a trained stem helped a probe no more than a random one.
 #
 # **Your pictures are unlike the source? Probe every stage on training pictures kept aside, and put the head where it
-# is best; if stages are level, take either.**
+# is best.**
 #
 # > *"Early layers are universal, late layers are specific to the task."* · "Specific late" **holds when** the task is
-# > letters: on PhotoNet layer3 leads layer4 by 7.7 points, on EfficientNet-Lite0 it leads the last stage by 20.1 points.
-# > Elsewhere we mostly **cannot tell**. "Universal early" does not show in averaged features.
+# > letters: on PhotoNet layer3 leads layer4 by 7.7 points, on EfficientNet-Lite0 it leads the last stage by 20.1 points,
+# > and there for digits too. Elsewhere we **cannot tell**. "Universal early" does not show in averaged features.
 #
 # **Where next.** The [lab](01_lab.ipynb) goes on. The
 # papers are [Alain and Bengio 2016](https://arxiv.org/abs/1610.01644) on probes, and [Yosinski and others

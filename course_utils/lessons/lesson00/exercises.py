@@ -147,7 +147,7 @@ QUESTIONS = [
             ),
             Option(
                 "The same network from random weights, on the same photographs, tuned with the same care.",
-                "The two differ in nothing but the weights they start from.",
+                "The two then differ in where they start, and in how each is trained best.",
             ),
             Option(
                 "Always naming the commoner class.",

@@ -15,7 +15,7 @@ def _advised(rows: pd.DataFrame, task: str) -> str:
     """Freeze or fine-tune, by ten examples of each class of a task."""
     lead = gap(rows, task, 10)
     if lead.low > 0:
-        return f"fine-tune: {100 * lead.mean:.0f} points ahead of the frozen network at its best"
+        return f"fine-tune: {100 * lead.mean:.0f} points ahead of the best frozen head"
     if lead.high < 0:
         return f"freeze: {-100 * lead.mean:.0f} points ahead of fine-tuning"
     within = 100 * max(-lead.low, lead.high)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 from course_utils.errors import CourseError
@@ -85,7 +86,10 @@ def _arrow(ax: Axes, fewer: Fewer, thumbnails: np.ndarray | None) -> None:
         (f"95 % interval: {fewer.low:.0f} {upper}", 8, {"fontsize": 12}),
     )
     for text, above, letters in told:
-        ax.annotate(text, middle, (0, above), textcoords="offset points", ha="center", zorder=1.5, **letters)
+        ax.annotate(
+            text, middle, (0, above), textcoords="offset points", ha="center", zorder=6,
+            path_effects=[withStroke(linewidth=5, foreground=ground().paper)], **letters,
+        )  # fmt: skip
     for examples in (fewer.examples, fewer.largest):
         ax.plot([examples] * 2, [bottom, fewer.accuracy], color=ink, lw=1.2, ls=(0, (3, 3)), zorder=1)
         if thumbnails is not None:

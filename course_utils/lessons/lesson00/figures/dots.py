@@ -37,7 +37,8 @@ def seeds_as_dots(table: pd.DataFrame, a: str, b: str, ax: Axes | None = None) -
     reach = [[mean - low], [high - mean]]
     ax.errorbar(mean, -0.1, xerr=reach, color=ground().ink, marker="D", ms=8, lw=3, capsize=6)
     text = f"mean of {n} seeds: {mean:+.1f} points  [{low:+.1f}, {high:+.1f}]".replace("-", "\N{MINUS SIGN}")
-    ax.annotate(text, (mean, -0.1), (0, -14), textcoords="offset points", ha="center", va="top")
+    clear = {"facecolor": ground().paper, "edgecolor": "none", "pad": 1}
+    ax.annotate(text, (mean, -0.1), (0, -14), textcoords="offset points", ha="center", va="top", bbox=clear)
     span = 1.35 * gap.abs().max()
     ax.set(xlim=(-span, span), ylim=(-0.45, 1.05), yticks=[])
     ax.spines["left"].set_visible(False)

@@ -13,10 +13,10 @@ from course_utils.plots.contrast import readable
 from course_utils.plots.style import Drawing, ground, say, styled
 
 TRAINED = "#3f90da"
-REACH = {"tiles": 70}  # per cent that a panel shows; the others 125, with room for a star
+REACH = 125  # per cent that a panel shows, with room for a star
 LEGEND = (
     "right answers on test pictures{of_tiles}, 95 % intervals · blue: trained, grey: untrained\n"
-    "★ the stage that tuning chose: filled where it clearly leads every other one, hollow where not · dots: chance"
+    "★ chosen on training pictures: filled where it clearly beats every other stage, else hollow · dots: chance"
 )
 
 
@@ -62,9 +62,9 @@ def _panel(ax: Axes, rows: pd.DataFrame, title: str) -> str:
     best = best_stage(trained)
     at = stages.index(best.stage)
     inside = ground().ink if best.clear else ground().paper
-    ax.plot(high[at] + 0.07 * REACH.get(task, 125), at, "*", ms=15, mfc=inside, mec=ground().ink, mew=1.3)
-    ax.set(yticks=places, yticklabels=stages, ylim=(len(stages) - 0.4, -0.6), xlim=(0, REACH.get(task, 125)))
-    ax.set_xticks([0, 25, 50] if task in REACH else [0, 50, 100])
+    ax.plot(high[at] + 0.07 * REACH, at, "*", ms=15, mfc=inside, mec=ground().ink, mew=1.3)
+    ax.set(yticks=places, yticklabels=stages, ylim=(len(stages) - 0.4, -0.6), xlim=(0, REACH))
+    ax.set_xticks([0, 50, 100])
     ax.xaxis.set_major_formatter("{x:.0f} %")
     ax.grid(visible=False, axis="y")
     ax.set_title(f"{title}: {best.stage}" if best.clear else f"{title}: not clear")
