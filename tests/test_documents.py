@@ -8,10 +8,13 @@ import pytest
 
 from course_utils import ROOT, registry
 from course_utils.evidence import load_results, paired_difference
+from course_utils.evidence.items import measure_of
 from course_utils.evidence.results import ITEMS, RESULTS, settings_of
-from course_utils.lessons.lesson01.stages import probed
+from course_utils.lessons.lesson00.fewer import times_fewer
+from course_utils.lessons.lesson01.stages import probed, stages_of
 from course_utils.lessons.lesson02.compared import gap, ways_to_use
 from course_utils.lessons.lesson02.epoch_selection import reported
+from course_utils.plots.comparisons import TASKS
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "data/README.md", "data/weights/README.md", "data/results/README.md",
              "course_utils/pretraining/model_card.py"]
@@ -113,10 +116,59 @@ PROMISED = re.findall(
 )
 
 
+def said(effect):
+    mean, low, high = (100 * value for value in effect[:3])
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 def test_the_results_page_tells_what_came_of_every_promise():
     assert [(study, network) for study, network, *_ in PROMISED] == list(PROMISES)
     for study, network, measured, verdict in PROMISED:
         effect, least = PROMISES[study, network][0](), PROMISES[study, network][1]
-        mean, low, high = (100 * value for value in effect[:3])
-        assert measured == f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]", study
+        assert measured == said(effect), study
         assert verdict == ("holds" if effect.low > least else "refuted" if effect.high < least else "unknown"), study
+
+
+def of_fewer():
+    runs = load_results("lesson00").query("not (strategy == 'from_scratch' and steps == 100)")
+    for control in ("from_scratch", "untrained_frozen"):
+        found = times_fewer(runs, "feature_extraction", control)
+        yield f"{found.factor:.0f} times fewer", f"{found.low:.0f} or more"
+
+
+def of_the_stem(study):
+    stems = probed(study).query("stage == 'stem' and task != 'textures'")
+    for task, rows in stems.groupby("task"):
+        gain = paired_difference(rows, "pretrained", "untrained", on="network", measure=measure_of(task))
+        yield f"{TASKS[task]} {said(gain)}"
+
+
+def of_the_last(study):
+    trained = probed(study).query("network == 'pretrained' and task != 'textures'")
+    for task, rows in trained.groupby("task"):
+        chosen, last = rows["chosen"].iloc[0], stages_of(rows)[-1]
+        lead = (chosen, last, "stage", measure_of(task))
+        yield f"{TASKS[task]} {chosen}" + ("" if chosen == last else f" {said(paired_difference(rows, *lead))}")
+
+
+def of_freezing(network):
+    rows = ways_to_use(network)
+    for task, per_class in rows[["task", "per_class"]].drop_duplicates().itertuples(index=False):
+        yield f"{TASKS[task]} with {per_class}: {said(gap(rows, task, per_class))}"
+
+
+RULES = {  # what people say begins so -> what the two networks' cells must tell
+    '"Transfer needs': (lambda: [word for pair in of_fewer() for word in pair], lambda: []),
+    '"Early layers': (lambda: of_the_stem("stages"), lambda: of_the_stem("stages_lite0")),
+    '"Late layers': (lambda: of_the_last("stages"), lambda: of_the_last("stages_lite0")),
+    '"Below 500': (lambda: of_freezing("photonet"), lambda: of_freezing("efficientnet_lite0")),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_results_page_tells_each_rule_on_both_networks(rule):
+    (line,) = (line for line in RESULTS_PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {rule}"))
+    cells = line.split(" | ")[1:3]
+    for cell, told in zip(cells, RULES[rule], strict=True):
+        assert [words for words in told() if words not in cell] == []
+        assert len(re.findall(r"\[", cell)) == sum("[" in words for words in told())

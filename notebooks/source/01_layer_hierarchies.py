@@ -182,15 +182,14 @@ spot_check("stages")
 #
 # ## And the early layers? · 1 min
 #
-# What do trained weights add to random ones, in points, at each stage? After ± stands half of the 95 % interval.
+# What do trained weights add to random ones at the stem, in points? After ± stands half of the 95 % interval.
 
 # %%
-lesson01.stages.gains(photonet)
+lesson01.stages.gains_at("stem", photonet, lite0)
 
 # %% [markdown]
-# Read the column of the stem. "Universal" would be a clear gain in every row, and there is none. Clear gains come
-# later: for letters from layer1 on, for digits from layer2 on. For digits layer1 even loses, as the stem of
-# EfficientNet-Lite0 does for letters.
+# "Universal" would be a clear gain in every row, and there is none. On EfficientNet-Lite0 the trained stem is even
+# clearly behind, for letters and for digits.
 #
 # But averaging throws away *where* an edge is. The [lab](01_lab.ipynb) keeps the places.
 #

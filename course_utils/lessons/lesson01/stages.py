@@ -11,7 +11,7 @@ from course_utils.evidence.claims import Effect, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.items import measure_of
 from course_utils.grids.frozen import LITE0_STAGES, PENALTIES
-from course_utils.plots.comparisons import TASKS
+from course_utils.plots.comparisons import BACKBONES, TASKS
 
 
 class Best(NamedTuple):
@@ -94,6 +94,15 @@ def gains(rows: pd.DataFrame, tasks: dict[str, str] = TASKS) -> pd.DataFrame:
         at = {stage: rows[(rows["task"] == task) & (rows["stage"] == stage)] for stage in stages_of(rows)}
         table[title] = {stage: _in_points(part, measure_of(task)) for stage, part in at.items()}
     return pd.DataFrame(table).T
+
+
+def gains_at(stage: str, *tables: pd.DataFrame) -> pd.DataFrame:
+    """The same at one stage of several networks, a table of `probed` rows each: tasks x networks."""
+    at = {}
+    for rows in tables:
+        tasks = {task: title for task, title in TASKS.items() if task in set(rows["task"])}
+        at[BACKBONES[rows["backbone"].iloc[0]]] = gains(rows[rows["stage"] == stage], tasks)[stage]
+    return pd.DataFrame(at).reindex(TASKS.values()).fillna("not compared")
 
 
 def _in_points(rows: pd.DataFrame, measure: str) -> str:
