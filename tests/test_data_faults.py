@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from toys import refused
 
 import course_utils
 from course_utils.data import (
@@ -194,6 +195,8 @@ PATHS = {
     "a zero byte": ("photos\0", "cannot be a path"),
     "a link to nowhere": ("LINK", "It is a link that leads nowhere"),
     "from a folder that is gone": ("photos", "the working folder is gone"),
+    "an address": ("https://example.org/a.zip", r"https://example.org/a.zip is a web address.*\n.*\nDownload"),
+    "an address of a store": (Path("s3://mine/photos"), "is a web address"),
 }
 
 
@@ -282,6 +285,17 @@ def test_a_picture_of_no_numbers_is_left_out_and_not_black(photos):
     assert "broken.tif (holds values that are not numbers)" in said and "fine.tif" not in said
 
 
+@pytest.mark.parametrize(("bits", "ending"), [(10, "png"), (12, "png"), (12, "tif"), (16, "png"), (8, "png")])
+def test_pictures_that_come_out_nearly_black_are_said(photos, bits, ending):
+    kind = np.uint8 if bits == 8 else np.uint16
+    for k in range(3):
+        values = np.random.default_rng(k).integers(0, 2**bits, (20, 20)).astype(kind)
+        Image.fromarray(values).save(photos / "ants" / f"microscope {k}.{ending}")
+    said = " ".join(load(photos)[1] for _ in range(2))
+    assert said.count("3 pictures are nearly black (no value above 31 of 255)") == (2 if bits in (10, 12) else 0)
+    assert ("ants/microscope 0" in said and "all alike" in said) is (bits in (10, 12))
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
 def test_names_that_are_no_text_are_shown_and_read(photos):
     odd = os.fsencode(photos / "ants") + b"/caf\xe9.png"
@@ -358,6 +372,12 @@ def test_a_zip_with_paths_from_the_root_is_read(tmp_path):
     assert load(zip_of(tmp_path / "root.zip", names))[0].classes == ["a", "b"]
 
 
+def test_a_zip_whose_names_all_point_outside_is_not_called_empty(tmp_path):
+    names = {f"../../{name}/{k}.png": png(10 * ord(name) + k) for name in "ab" for k in range(3)}
+    path = zip_of(tmp_path / "out.zip", names)
+    refused(lambda: load(path), r"it has \.\./\.\./a/0\.png.*\n.*\n.*names that point outside, are not followed")
+
+
 def test_names_with_accents_are_read_from_zips_of_macs(tmp_path):
     decomposed = "Ka\u0308fer"  # as a Mac writes ä: two signs
     names = {f"{name}/{k}.png": png(100 * len(name) + k) for name in (decomposed, "Bienen") for k in range(3)}
@@ -404,6 +424,7 @@ def test_a_zip_that_cannot_be_read_says_why(tmp_path, what):
 @pytest.mark.parametrize(("train", "test"), [
     ("training_set", "test_set"), ("train", "dev"), ("Training", "Testing"), ("train_images", "val_images"),
     ("trainset", "testset"), ("train-set", "validation-set"), ("train_data", "development"),
+    ("train", "eval"), ("train", "holdout"), ("train", "hold-out_set"), ("TRAINING", "evaluation"),
 ])  # fmt: skip
 def test_splits_are_known_by_their_usual_names(tmp_path, train, test):
     for split, count in ((train, 6), (test, 3)):
@@ -415,26 +436,27 @@ def test_splits_are_known_by_their_usual_names(tmp_path, train, test):
     assert task.classes == ["ants", "bees"] and (len(task.train), len(task.test)) == (12, 6)
 
 
-@pytest.mark.parametrize("splits", [("val", "test"), ("dev", "test"), ("validation", "testing")])
-def test_splits_without_a_training_split_are_no_classes(tmp_path, splits):
+@pytest.mark.parametrize("splits", [
+    ("val", "test"), ("dev", "test"), ("validation", "testing"), ("train1", "test1"), ("fold1", "fold2"),
+    ("fold_0", "Fold-1", "test"), ("split 1", "split 2"), ("train", "train2"),
+])  # fmt: skip
+def test_splits_of_which_it_cannot_be_told_who_trains_are_no_classes(tmp_path, splits):
     for split in splits:
         for name in ("ants", "bees"):
             fill(tmp_path / "photos" / split / name)
-    with pytest.raises(BadData, match="no training split") as caught:
-        load(tmp_path / "photos")
-    assert len(str(caught.value).splitlines()) <= 3
+    refused(lambda: load(tmp_path / "photos"), r"has the splits .*, and not one train/ with a test/ or val/")
 
 
 def test_classes_called_like_splits_are_said(tmp_path):
-    for name in ("test", "train", "val"):
+    for name in ("test", "train", "val1"):
         fill(tmp_path / "photos" / name)
     task, said = load(tmp_path / "photos")
-    assert task.classes == ["test", "train", "val"]
-    assert "No class folders lie in test, train, val, so these are taken for the classes." in said
+    assert task.classes == ["test", "train", "val1"]
+    assert "No class folders lie in test, train, val1, so these are taken for the classes." in said
 
 
 @pytest.mark.parametrize(("tree", "words"), [
-    (("fold1/ants", "fold1/bees", "fold2/ants", "fold2/bees"), r"same names (ants, bees), which count for nothing"),
+    (("prueba/ants", "prueba/bees", "tren/ants", "tren/bees"), r"same names (ants, bees), which count for nothing"),
     (("train/ants/x", "train/bees/x", "test/ants", "test/bees"), "same names (x)"),
     (("ants/indoors", "bees"), ""),
 ])  # fmt: skip
@@ -543,7 +565,8 @@ def test_a_full_disk_is_an_error_before_anything_is_read(photos, monkeypatch, tm
 
 
 @pytest.mark.parametrize(("error", "words"), [
-    (OSError(28, "no"), "The disk is full: textures"), (OSError(13, "no"), "[Errno 13] no: textures"),
+    (OSError(28, "no"), "The disk is full: textures"), (OSError(5, "no"), "[Errno 5] no: textures"),
+    (OSError(13, "no"), "\nMake it writable, or name"), (OSError(30, "no"), "\nMake it writable, or name"),
     (OSError("Not enough free space to write 9 bytes"), "Not enough free space to write 9 bytes: textures"),  # numpy's
 ])  # fmt: skip
 def test_what_cannot_be_stored_is_an_error_that_names_another_place(tmp_path, monkeypatch, error, words):
@@ -554,6 +577,7 @@ def test_what_cannot_be_stored_is_an_error_that_names_another_place(tmp_path, mo
     with pytest.raises(DataUnavailable, match="COURSE_CACHE_DIR") as caught:
         cache.cached("textures", "any key", lambda _: {"x": np.ones(3)})
     assert words in str(caught.value) and len(str(caught.value).splitlines()) <= 3
+    assert ("Free some space" in str(caught.value)) is (error.errno not in (13, 30))
     assert not list((tmp_path / "cache").rglob("making-*"))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import refused
 
 from course_utils.data.splits import Task
 from course_utils.data.tasks import task_from_csv
@@ -114,6 +115,12 @@ def test_long_texts_and_quoted_lines_are_whole(tmp_path):
         ([f"{row},a reply" for row in ROWS], "text,label,text", {}, ["several columns called 'text'"]),
         (ROWS, f"text,{'long ' * 900}", {}, ["no column 'label'", "long long…"]),
         (ROWS, "text,label", {"per_class": 99}, ["largest class has 16"]),
+        (ROWS, "message one,ham", {}, ["no column 'label'", "The first line looks like a row", "text,label"]),
+        ([*ROWS, "a word,Spam"], "text,label", {}, ["'Spam' and 'spam'", "each written in one way"]),
+        ([*ROWS, "a word,SPAM "], "text,label", {}, ["'SPAM' and 'spam'"]),
+        ([*ROWS, "a,not  sure", "b,Not sure"], "text,label", {}, ["'Not sure' and 'not sure'"]),
+        ([f"a{k},{'1' if k % 2 else '1.0'}" for k in range(9)], "text,label", {}, ["'1' and '1.0'"]),
+        ([f"a{k},{'-1.00' if k % 2 else '-1'}" for k in range(9)], "text,label", {}, ["'-1' and '-1.00'"]),
     ],
 )
 def test_impossible_tables_are_clear_errors(tmp_path, rows, header, options, parts):
@@ -215,6 +222,11 @@ def test_files_that_are_no_tables_are_clear_errors(tmp_path):
     (tmp_path / "empty.csv").write_text("\n")
     (tmp_path / "void.csv").write_text("sep=;\n\n")
     (tmp_path / "sheet.xlsx").write_bytes(b"PK\x03\x04" + bytes(50))
+    (tmp_path / "page.csv").write_text("\n<!DOCTYPE html>\n<html><body>Sign in, please</body></html>")
+    (tmp_path / "lines.csv").write_text('{"text": "a", "label": "b"}\n{"text": "c", "label": "d"}\n')
+    (tmp_path / "list.csv").write_text('[\n  {"text": "a", "label": "b"}]')
+    for name, part in (("page", r"a web page.*\n.*\nDownload"), ("lines", "is JSON"), ("list", r"JSON.*\n.*\n.*port")):
+        refused(lambda name=name: task_from_csv(tmp_path / f"{name}.csv"), part)
     for name, part in (("ticket.csv", "Did you mean tickets.csv"), ("empty.csv", "is empty"), ("void.csv", "is empty")):
         with pytest.raises(BadData, match=part):
             task_from_csv(tmp_path / name)

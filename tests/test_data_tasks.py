@@ -76,6 +76,16 @@ def test_any_size_can_be_asked_for(name, warm_cache):
     assert np.array_equal(task.test.y, load_task(name, 1).test.y)
 
 
+def test_many_large_digits_are_said_beforehand_and_only_those_chosen_are_drawn(monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(tasks, "LARGE", 10**6)
+    monkeypatch.setattr(splits, "_said", set())
+    monkeypatch.setattr(tasks, "to_square", lambda one, size: drawn.append(capsys.readouterr().out) or 0)
+    load_task("digits", 2, image_size=40)
+    assert len(drawn) == 20 + 359
+    assert "".join(drawn) == drawn[0] == "Drawing 359 digits of 40 px, 0.0017 GB; smaller ones take less.\n"
+
+
 # --- what examples share, and a pool to tune on ---
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from studies import GRID, SEEDS, toy
+from toys import refused
 
 from course_utils.errors import CourseError
 from course_utils.evidence import results as stored_rows
@@ -39,6 +40,12 @@ DAMAGED = {  # what became of a stored row: what is said
     "another encoding": (lambda line: "\udcff" + line, "toy.csv is no table of runs: 'utf-8'"),
     "zero bytes": (lambda line: line.replace("e000", "e\0\0\0"), "toy.csv is no table of runs: it holds zero bytes"),
 }
+HEADERS = {  # what became of the first line: what is said
+    "another name": (lambda line: line.replace("accuracy", "acc"), "it has no column 'accuracy'"),
+    "a name twice": (lambda line: line.replace("lr", "seed"), "it has no column 'seed', or two"),
+    "an index of pandas": (lambda line: line.replace("strategy", ""), "it has a column '', as pandas saves an index"),
+    "the same saved again": (lambda line: line.replace("lr", "Unnamed: 0"), "it has a column 'Unnamed: 0'"),
+}
 LINELESS = {"two rows of one run", "a Git conflict", *[*DAMAGED][-5:]}
 
 
@@ -65,12 +72,34 @@ def test_damaged_rows_are_refused_by_whoever_reads_them(results, declared, kind,
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", HEADERS)
+def test_columns_that_are_not_those_of_runs_are_named(results, kind):
+    change, said = HEADERS[kind]
+    run_grid(toy, GRID, SEEDS, "toy")
+    path = results / "toy.csv"
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{change(first)}\n{rest}")
+    before = path.read_bytes()
+    for call in (lambda: load_results("toy"), lambda: run_grid(toy, GRID, range(7), "toy")):
+        refused(call, f"toy.csv is no table of runs: {said}")
+    assert path.read_bytes() == before
+
+
+def test_a_draft_that_is_damaged_is_deleted_and_not_asked_of_git(results):
+    run_grid(toy, GRID, SEEDS, "toy")
+    (results / "toy.part").write_bytes(bytes(range(256)))
+    with pytest.raises(CourseError, match=r"toy\.part is no table of runs: .*\n.*\nDelete .*toy\.part, and") as error:
+        run_grid(toy, GRID, range(7), "toy")
+    assert "git" not in str(error.value)
+
+
 RETURNED = {  # what a run returns: what is said
     "a percentage": ({"accuracy": 53.0}, "returns accuracy 53.0"),
     "nan": ({"accuracy": float("nan")}, "returns accuracy nan"),
     "text": ({"accuracy": "good"}, "returns accuracy 'good'"),
     "yes": ({"accuracy": True}, "returns accuracy True"),
     "a bare number": (0.5, "returns 0.5"),
+    "no accuracy": ({"loss": 0.5}, "returns {'loss': 0.5}"),
     "its seed": ({"accuracy": 0.5, "seed": 3}, "returns seed"),
     "balanced, too large": ({"accuracy": 0.5, "balanced_accuracy": 1.01}, "returns balanced_accuracy 1.01"),
 }
@@ -145,9 +174,9 @@ def test_settings_and_seeds_may_come_one_by_one(results):
     assert len(run_grid(lambda seed, a: {"accuracy": 0.5}, grid, (k for k in range(3)), "toy")) == 6
 
 
-@pytest.mark.parametrize("name", ["seed", "seconds", "version"])
+@pytest.mark.parametrize("name", ["seed", "seconds", "version", ""])
 def test_a_setting_takes_no_name_that_every_row_has(results, name):
-    with pytest.raises(CourseError, match=f"No setting can be called {name}"):
+    with pytest.raises(CourseError, match=f"No setting can be called '{name}'"):
         run_grid(lambda seed, **setting: {"accuracy": 0.5}, [{name: 3}], [0], "toy")
     assert not stored_rows.path_of("toy").exists()
 
@@ -232,6 +261,23 @@ def test_a_full_disk_is_said_and_what_is_finished_is_kept(results, monkeypatch, 
     assert len(run_grid(lambda seed: {"accuracy": seed / 10}, [{}], range(5), "toy")) == 5
 
 
+@pytest.mark.parametrize("where", ["lock", "folder"])
+def test_a_folder_that_cannot_be_written_is_said(results, monkeypatch, where):
+    run_grid(toy, GRID, SEEDS, "toy")
+    lock = results / ".toy.lock"
+    if where == "lock":
+        lock.unlink()
+        lock.mkdir()
+    else:  # root, who may run this, may write everywhere
+
+        def barred(*_):
+            raise PermissionError(13, "Permission denied", str(lock))
+
+        monkeypatch.setattr(stored_rows, "alone", barred)
+    refused(lambda: run_grid(toy, GRID, range(7), "toy"), rf"^{lock}: .*not all rows of toy .*\n.*Mend that")
+    assert len(load_results("toy")) == len(GRID) * len(SEEDS)
+
+
 def test_another_error_of_a_run_is_not_taken_for_a_full_disk(results):
     def lost(seed):
         raise FileNotFoundError(2, "No such file", "my.csv")
@@ -291,7 +337,7 @@ def test_whatever_became_of_stored_rows_they_are_sound_or_refused(edits, encodin
                 warnings.simplefilter("ignore")
                 table = load_results("toy")
             names = stored_rows.settings_of(table)
-            shares = table.filter(["accuracy"])  # unless its column has another name now
+            shares = table[["accuracy"]]
             assert not table.duplicated(names).any() and ((shares >= 0) & (shares <= 1)).all(axis=None)
             assert len(run_grid(toy, GRID, range(3), "toy")) >= 12
         except CourseError as error:

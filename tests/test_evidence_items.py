@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from toys import refused
 
 from course_utils.data.splits import Split, Task
 from course_utils.data.tasks import load_task
@@ -90,6 +91,15 @@ def test_hits_that_do_not_fit_are_refused(change, said):
     assert said in str(error.value) and "items=False" in str(error.value) and str(error.value).count("\n") == 2
 
 
+def test_a_list_that_lost_its_last_line_does_not_fit(results):
+    lines = ["task,item,label,group", *(f"letters,{k},0,A" for k in range(2600))]
+    (results / "items.csv").write_text("\n".join(lines))
+    hits = rows(np.arange(2600) > np.array([[900], [1500]]), task="letters")
+    assert items.tested(hits).right.shape == (2, 2600)
+    (results / "items.csv").write_text("\n".join(lines[:-1]))
+    refused(lambda: items.tested(hits), "does not fit the accuracies and 2,599 test items")
+
+
 def test_rows_without_hits_or_of_several_tasks_have_no_items_in_common():
     table = rows(np.ones((2, 8), bool))
     assert items.tested(table.drop(columns="correct")) is None
@@ -156,6 +166,8 @@ def test_what_is_not_listed_is_not_taken_for_items_of_their_own(small):
     "", "<<<<<<< HEAD\ntask,item,label,group\n", "task,item,label\nletters,0,0\n",
     "task;item;label;group\nletters;0;0;A\n",
     "task,item,label,group\nletters,0,0,\nletters,1,1,A\n", "\0\0\0",
+    "task,item,label,group\nletters,0,0,A\nletters,2,1,A\n", "task,item,label,group\nletters,0,0,A\nletters,0,1,A\n",
+    "task,item,label,group\nletters,1,0,A\nletters,2,1,A\n", "task,item,label,group\nletters,0,0,A\nletters,?,1,A\n",
 ])  # fmt: skip
 def test_a_damaged_list_is_no_list(results, content):
     (results / "items.csv").write_text(content)

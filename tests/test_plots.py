@@ -57,7 +57,7 @@ NO_FIGURES = {
         lambda: plots.predictions(["a text", "b"], np.array([0, 1]), np.eye(2), ["a", "b"]), "print texts",
     ),
     "no columns": (lambda: plots.picture_grid(pictures(2), ["a", "b"], columns=0), "columns=0"),
-    "a colour missing": (lambda: plots.picture_grid(pictures(2), ["a", "b"], colours=["red"]), "2 pictures"),
+    "a colour missing": (lambda: plots.picture_grid(pictures(2), ["a", "b"], colours=["red"]), "and 1 colours"),
     "numbers after the point": (lambda: plots.picture_grid(pictures(1) / 255, ["a"]), "no picture: float64"),
     "channels last": (lambda: plots.picture_grid(pictures(1).transpose(0, 2, 3, 1), ["a"]), "3 x H x W"),
     "one picture without an axis": (lambda: plots.picture_grid(pictures(1)[0], list("abc")), "3 x H x W"),

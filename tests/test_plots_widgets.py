@@ -7,10 +7,13 @@ from functools import partial
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from ipywidgets import HTML, Dropdown, SelectionSlider
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from toys import refused
 
 from course_utils.errors import CourseError
 from course_utils.plots import style, widgets
@@ -160,15 +163,30 @@ def test_a_function_that_forgets_its_return_is_told_so():
         slide(lambda value: None)
 
 
-@pytest.mark.parametrize("values, start", [((), None), (SIZES, 7)])
-def test_a_start_that_is_not_there_is_an_error(values, start):
-    with pytest.raises(CourseError, match="has no value"):
-        widgets.slider(draw, values, "size", start)
+NO_CONTROLS = {
+    "nothing": (lambda: widgets.slider(draw, [], "size"), r"for 'size' has nothing to choose from\.\nGive it"),
+    "no options": (lambda: widgets.choice(draw, {}, "size"), "has nothing to choose from"),
+    "another start": (lambda: widgets.slider(draw, SIZES, "size", 7), "has no value 7"),
+    "None": (lambda: widgets.slider(draw, None, "size"), "takes a function and values, not a function and a NoneType"),
+    "a number": (lambda: widgets.choice(draw, 5, "size"), "takes a function and values, not a function and a int"),
+    "swapped": (lambda: widgets.slider(SIZES, draw, "size"), "not a tuple and a function"),
+    "a figure": (lambda: widgets.slider(draw(2), SIZES, "size"), "not a Drawing and a tuple"),
+    "arrays": (lambda: widgets.choice(draw, {"a": np.zeros(2), "b": np.ones(2)}, "a"), "no arrays"),
+    "tables": (lambda: widgets.choice(draw, {"a": pd.DataFrame({"b": [1, 2]})}, "a"), "no arrays"),
+    "tensors": (lambda: widgets.choice(draw, [torch.zeros(2), torch.ones(2)], "a"), "no arrays"),
+    "lists of arrays": (lambda: widgets.choice(draw, [[np.zeros(2)], [np.ones(2)]], "a"), "no arrays"),
+    "nan": (lambda: widgets.slider(draw, [1.0, float("nan")], "a"), "no arrays or nan"),
+}
 
 
-def test_arrays_are_not_told_apart_by_a_control():
-    with pytest.raises(CourseError, match="takes names, not arrays"):
-        widgets.choice(draw, {"a": np.zeros(2), "b": np.ones(2)}, "picture")
+@pytest.mark.parametrize("what", NO_CONTROLS)
+def test_what_makes_no_control_is_an_error(what):
+    refused(*NO_CONTROLS[what])
+
+
+def test_values_need_no_order_and_may_come_one_by_one():
+    shown = widgets.slider(lambda value: draw(2), (value for value in (None, "a", 1, (2, 3))), "x", "a")
+    assert shown.control.value == "a" and len(shown.control.options) == 4
 
 
 def test_words_and_labels_are_escaped():

@@ -105,6 +105,9 @@ def test_a_second_time_changes_nothing_and_an_edited_copy_is_not_lost(root, caps
     ("course/notebooks", "lies among the lessons"),
     ("x" * 300, "cannot be a folder for the copies"),
     ("course/notebooks/source/../handout", "lies among the lessons"),
+    ("course", "holds the course itself"),
+    ("course/notebooks/..", "holds the course itself"),
+    ("", "holds the course itself"),
 ])
 def test_a_folder_that_will_not_do_is_refused(root, capsys, name, message):
     before = snapshot(root)
@@ -112,6 +115,14 @@ def test_a_folder_that_will_not_do_is_refused(root, capsys, name, message):
     said = capsys.readouterr()
     assert message in said.err and len(said.err.splitlines()) <= 3 and not said.out
     assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("given", ["", "  "])
+def test_no_folder_at_all_is_refused(root, capsys, given, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main([given], root) == 2 and not list((tmp_path / "here").iterdir())
+    assert f"{given!r} cannot be a folder for the copies" in capsys.readouterr().err
 
 
 def test_a_folder_of_nobody_is_refused(root, capsys):

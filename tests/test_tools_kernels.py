@@ -142,6 +142,14 @@ def test_an_unknown_lesson_is_one_clear_error(course, capsys):
     assert said.err == "There is no lesson 07.\nChoose from: 01.\n" and not said.out
 
 
+@pytest.mark.parametrize("given", ["", " ", "abc", "-"])
+def test_what_is_no_number_is_no_lesson(course, capsys, given):
+    add(course, "00_fine", "x = 1")
+    for words in (["run", "--", given], ["build", "--", given]):
+        assert main(words, course) == 2
+        assert capsys.readouterr().err.startswith(f"There is no lesson {given!r}.\nChoose from: ")
+
+
 def test_a_course_without_lessons_says_so(course, capsys):
     assert main(["run"], course) != 0
     assert "No lesson was found" in capsys.readouterr().err

@@ -24,17 +24,17 @@ LARGEST = 500 << 20  # bytes of one file; a picture has far fewer, and a zip can
 class Archive:
     """A folder or a zip as a sorted list of relative `names` (forward slashes), without hidden files.
 
-    A folder that holds nothing but one other folder is passed through, as zip programs make them. `folders`
-    are all folders, empty ones included; `links` are links to folders, which are not followed,
-    as they may lead to a whole disk; a link to a file is that file. A name that is no text on this system shows
-    its odd bytes as \\xNN. `BadData` when the path is neither a folder nor a zip, or a folder may not be opened.
+    A folder that holds nothing but one other folder is passed through, as zip programs make them. `folders` are all
+    folders, empty ones included; `links` are what is not followed: links to folders, which may lead to a whole disk (a
+    link to a file is that file), and names in a zip that point outside. A name that is no text on this system shows odd
+    bytes as \\xNN. `BadData` when the path is neither a folder nor a zip, or a folder may not be opened.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._zip = None if self.path.is_dir() else _open_zip(self.path)
         found, links = (_zipped(self._zip), []) if self._zip else _walk(self.path)
-        self.links = sorted(map(_shown, links))
+        self.links = sorted(map(_shown, [*links, *(name for name in found if ".." in name.split("/"))]))
         self._real = {_shown(name): real for name, real in found.items() if not _is_clutter(name)}
         found = sorted(self._real)
         self._prefix = _wrapping(found)
@@ -97,17 +97,18 @@ def existing(path: str | Path, what: str) -> Path:
     if not isinstance(path, (str, os.PathLike)) or path == "":
         shown = " ".join(repr(path).split())[:60]
         raise BadData(f"{shown} is no path, but a {type(path).__name__}.\nExpected {what}: give its path as a text.")
-    path = Path(path)
+    given, path = str(path), Path(path)
+    if re.match(r"\w\w+:[/\\]", given):  # one letter is a disk
+        raise BadData(f"{given[:99]} is a web address.\nExpected {what}.\nDownload it and give its path here.")
     try:
-        if "\0" in str(path):
+        if "\0" in given:
             raise ValueError("it holds a zero byte")
         path = path.expanduser()
         here = "" if path.is_absolute() else f"; a relative path counts from {os.getcwd()}"
         if path.exists():
             return path
     except (OSError, RuntimeError, ValueError) as error:  # far too long, no such user, a zero byte
-        said, why = str(path), getattr(error, "strerror", None) or error
-        said = said if len(said) < 80 else f"{said[:76]} …"
+        said, why = given if len(given) < 80 else f"{given[:76]} …", getattr(error, "strerror", None) or error
         why = "the working folder is gone" if isinstance(error, FileNotFoundError) else why
         raise BadData(f"{said!r} cannot be a path ({why}).\nExpected {what}.") from error
     try:

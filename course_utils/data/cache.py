@@ -39,7 +39,7 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
     their CRC-32. A damaged entry is made again. Two processes at once each make it, and the first one's is
     kept.
     """
-    entry = _home("tasks") / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
+    entry = cache_dir() / "tasks" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
     if (arrays := _read(entry)) is not None:
         return arrays
     try:
@@ -48,9 +48,10 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
             _keep(entry, make)
     except OSError as error:
         what = "The disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
+        mend = "Make it writable" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else "Free some space"
         raise DataUnavailable(
             f"{what}: {name} could not be prepared in {entry.parent}.\n"
-            "Free some space, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
+            f"{mend}, or name a folder on another disk in COURSE_CACHE_DIR; then run the cell again."
         ) from error
     if (arrays := _read(entry)) is None:
         raise DataUnavailable(f"{entry} cannot be read back after writing.\nDelete that folder and try again.")
@@ -60,7 +61,7 @@ def cached(name: str, key: str, make: Callable[[Path], Arrays]) -> Arrays:
 def recall(key: str) -> np.ndarray | None:
     """The features stored under `key`; None where there are none or where they are damaged."""
     with contextlib.suppress(CourseError):
-        return (_read(_home("features") / key) or {}).get("features")
+        return (_read(cache_dir() / "features" / key) or {}).get("features")
     return None
 
 
@@ -68,11 +69,7 @@ def remember(key: str, features: np.ndarray) -> None:
     """Store `features` under `key`, unless they are huge. A full or read-only disk only means no cache."""
     if features.nbytes <= LIMIT // 4:
         with contextlib.suppress(OSError, CourseError):
-            _keep(_home("features") / key, lambda folder: {"features": features})
-
-
-def _home(kind: str) -> Path:
-    return cache_dir() / kind
+            _keep(cache_dir() / "features" / key, lambda folder: {"features": features})
 
 
 def _read(entry: Path) -> Arrays | None:
@@ -156,7 +153,7 @@ def _prune(spare: Path) -> None:
     """
     global _unseen
     _unseen, entries, now = 0, [], time.time()
-    for path in (path for kind in KINDS for path in _home(kind).glob("*")):
+    for path in (path for kind in KINDS for path in (cache_dir() / kind).glob("*")):
         with contextlib.suppress(OSError):  # another process may have removed it
             used, making = path.stat().st_mtime, path.name.startswith("making-")
             if making and now - used > DAY:

@@ -27,16 +27,8 @@ TILES_URL = "https://github.com/abin24/Magnetic-tile-defect-datasets."
 TILE_GAP = 600  # numbers: the pictures of one tile were taken one after another
 TILE_MATCH = 0.92  # correlation of the fine detail above which two pictures show one tile
 OXFORD = {  # name: torchvision's class, its splits to train on, the address that has to answer
-    "flowers102": (
-        "Flowers102",
-        ("train", "val"),
-        "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/setid.mat",
-    ),
-    "pets": (
-        "OxfordIIITPet",
-        ("trainval",),
-        "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
-    ),
+    "flowers102": ("Flowers102", ("train", "val"), "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/setid.mat"),
+    "pets": ("OxfordIIITPet", ("trainval",), "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz"),
 }
 HOW_TO_GET = {
     "ants_bees": "load_task downloads it (47 MB)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -18,15 +19,11 @@ from course_utils.data.splits import Task, announce, assemble, check_size, group
 from course_utils.errors import BadData
 
 SPLITS = {  # what people call the folders of a split, in small letters
-    word + ending: part
-    for part, words in {
-        "train": ("train", "training"),
-        "test": ("test", "testing"),
-        "val": ("val", "valid", "validation", "dev", "development"),
-    }.items()
-    for word in words
-    for ending in ("", "_set", "-set", "set", "_data", "_images")
-}
+    "train": "train(ing)?", "test": "test(ing)?|hold[_-]?out", "val": "val(id(ation)?)?|dev(elopment)?|eval(uation)?",
+}  # fmt: skip
+SPLITS["several"] = rf"(fold|split|{'|'.join(SPLITS.values())})[ _-]?\d+"  # of which nobody knows which one trains
+LINKS = "Links to folders, and names that point outside,"
+DARK = 31  # of 255; as dark are 10 and 12 bits, as microscopes give them, in files of 16 bits
 SAME = 0.99  # thumbnail correlation of copies; scaled and re-encoded copies of photographs reach it
 ALIKE = 5  # pairs a picture above which the pictures are alike by nature (X-rays, product shots), not copies
 
@@ -77,16 +74,15 @@ def task_from_folder(path: str | Path, per_class: int | None = None, seed: int =
 
 def _lay_out(archive: Archive) -> _Layout:
     tops = {folder for folder in archive.folders if "/" not in folder}
-    kinds = {SPLITS.get(top.lower()) for top in tops}
-    inside_train = any(SPLITS.get(f.split("/")[0].lower()) == "train" and "/" in f for f in archive.folders)
-    own = "train" in kinds and inside_train and ("test" in kinds or "val" in kinds)
+    inside_train = any(_part(folder) == "train" and "/" in folder for folder in archive.folders)
+    own = inside_train and any(_part(top) in ("test", "val") for top in tops)
     if not own:
         _check_split_folders(archive, tops)
     rows, loose = [], []
     for name in archive.names:
         parts = name.split("/")
-        part = SPLITS.get(parts[0].lower()) if own else ""
-        if part is None or len(parts) < (3 if own else 2):
+        part = _part(name) if own else ""
+        if part in (None, "several") or len(parts) < (3 if own else 2):
             loose.append(name)
         else:
             rows.append((name, part, unicodedata.normalize("NFC", parts[1 if own else 0])))  # a Mac's ä is two signs
@@ -98,14 +94,20 @@ def _lay_out(archive: Archive) -> _Layout:
     return layout
 
 
+def _part(name: str) -> str | None:
+    """The kind of split of `SPLITS` that the first folder of a name is called like; None for another name."""
+    first, end = name.split("/")[0].lower(), "([_-]?set|_data|_images)?"
+    return next((part for part, words in SPLITS.items() if re.fullmatch(f"({words}){end}", first)), None)
+
+
 def _check_split_folders(archive: Archive, tops: set[str]) -> None:
-    """`BadData` where all folders are called like splits and hold class folders, but none is the training split."""
+    """`BadData` where all folders are called like splits and hold class folders, but which one trains is not clear."""
     deep = {folder.split("/")[0] for folder in archive.folders if "/" in folder}
-    if len(tops) > 1 and deep == tops and all(SPLITS.get(top.lower()) for top in tops):
+    if len(tops) > 1 and deep == tops and all(map(_part, tops)):
         raise BadData(
-            f"{archive.path} has the splits {show_some(sorted(tops))}, but no training split.\n"
-            "Expected train/ and test/ (or train/ and val/), each with a folder for each class.\n"
-            "Rename one of them to train, or give the path of a folder with class folders."
+            f"{archive.path} has the splits {show_some(sorted(tops))}, and not one train/ with a test/ or val/.\n"
+            "Expected those, each with a folder for each class.\n"
+            "Rename one of them to train and one to test, or give the path of a folder with class folders."
         )
 
 
@@ -127,7 +129,8 @@ def _arrange(layout: _Layout, x: np.ndarray, why: np.ndarray) -> Arrays:
         trains = good & ~tests
     order = np.concatenate([np.flatnonzero(trains), np.flatnonzero(tests)])
     pairs = np.array(pairs, np.int64).reshape(-1, 2)
-    return {"order": order, "n_train": np.array(trains.sum()), "pairs": pairs, "alike": np.array(alike)}
+    dark = np.array([k for k in order if x[k].max() <= DARK], np.int64)
+    return {"order": order, "n_train": np.array(trains.sum()), "pairs": pairs, "alike": np.array(alike), "dark": dark}
 
 
 def _copies(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[list[tuple[int, int]], bool]:
@@ -160,17 +163,21 @@ def _problems(archive: Archive, layout: _Layout, arrays: Arrays) -> list[str]:
         listed = [f"{names[k]} ({why[k]})" for k in np.flatnonzero(why != "")]
         problems.append(f"{len(listed)} of {len(names)} files cannot be read and are left out: {show_some(listed)}.")
     if layout.loose:
-        problems.append(
-            f"{len(layout.loose)} files lie in no class folder and are left out: {show_some(layout.loose)}."
-        )
+        left_out = show_some(layout.loose)
+        problems.append(f"{len(layout.loose)} files lie in no class folder and are left out: {left_out}.")
     if archive.links:
-        problems.append(f"Links to folders are not followed, so these are left out: {show_some(archive.links)}.")
-    if not layout.parts[0] and all(SPLITS.get(name.lower()) for name in layout.classes):
+        problems.append(f"{LINKS} are not followed, so these are left out: {show_some(archive.links)}.")
+    if len(dark := arrays["dark"]):
+        shown = show_some([names[k] for k in dark])
+        problems.append(f"{len(dark)} pictures are nearly black (no value above {DARK} of 255): {shown}. If they hold "
+                        "10 or 12 bits in files of 16, scale all alike and save them anew.")  # fmt: skip
+    if not layout.parts[0] and all(map(_part, layout.classes)):
         problems.append(f"No class folders lie in {show_some(layout.classes)}, so these are taken for the classes.")
     depth = 2 if layout.parts[0] else 1
     inner = Counter(folder.split("/")[-1] for folder in archive.folders if folder.count("/") == depth)
     if shared := sorted(name for name, count in inner.items() if count > 1):
-        problems.append(f"The classes hold folders of the same names ({show_some(shared)}), which count for nothing.")
+        problems.append(f"The classes hold folders of the same names ({show_some(shared)}), which count for nothing. "
+                        "Are those the classes? Then call the folders around them train and test.")  # fmt: skip
     train, test = (Counter(layout.y[part].tolist()) for part in (order[:n], order[n:]))
     every = sorted({*layout.classes, *_class_folders(archive, layout)})
     trained, tested = ({layout.classes[c] for c in count} for count in (train, test))
@@ -211,7 +218,7 @@ def _notices(layout: _Layout, arrays: Arrays) -> list[str]:
 def _class_folders(archive: Archive, layout: _Layout) -> set[str]:
     depth = 2 if layout.parts[0] else 1
     parts = [unicodedata.normalize("NFC", folder).split("/") for folder in archive.folders]
-    return {p[-1] for p in parts if len(p) == depth and (depth == 1 or SPLITS.get(p[0].lower()))}
+    return {p[-1] for p in parts if len(p) == depth and (depth == 1 or _part(p[0]))}
 
 
 def _too_few(archive: Archive, layout: _Layout, why: np.ndarray) -> BadData:
@@ -233,7 +240,7 @@ def _too_few(archive: Archive, layout: _Layout, why: np.ndarray) -> BadData:
     hint = "Sort the pictures into folders named by class."
     inner = [f for f in archive.folders if len([g for g in archive.folders if g.startswith(f"{f}/")]) > 1]
     if archive.links:
-        hint = f"Links to folders are not followed ({show_some(archive.links)}): make folders, of links to the files."
+        hint = f"{LINKS} are not followed ({show_some(archive.links)}): make folders of the files themselves."
     elif inner and not own:
         hint = f"Did you mean {path / inner[0]}?"
     return BadData(f"{found}\nExpected two folders of pictures or more, one for each class.\n{hint}")

@@ -65,9 +65,10 @@ def draw(y: np.ndarray, per_class: int | None, seed: int, classes: Sequence[str]
     None). A class that has fewer gives all it has, which the notice says; `BadData` when every class has
     fewer, since a result would then be filed under a size that it does not have.
     """
-    _check_numbers(per_class, seed)
+    check_number("seed", seed, least=0, whole=True, error=BadData)
     if per_class is None:
         return None, ""
+    check_number("per_class", per_class, least=1, whole=True, error=BadData)
     counts = np.bincount(y, minlength=len(classes))
     if per_class > counts.max():
         raise BadData(
@@ -89,12 +90,6 @@ def shared_share(y: np.ndarray, per_class: int) -> float:
     counts = counts[counts > 0]
     taken = np.minimum(per_class, counts)
     return float((taken**2 / counts).sum() / taken.sum())
-
-
-def _check_numbers(per_class: int | None, seed: int) -> None:
-    if per_class is not None:
-        check_number("per_class", per_class, least=1, whole=True, error=BadData)
-    check_number("seed", seed, least=0, whole=True, error=BadData)
 
 
 def check_size(image_size: int | None) -> None:

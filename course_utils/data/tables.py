@@ -7,6 +7,7 @@ import difflib
 import io
 import re
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ MARKS = {  # how a file may begin that says its encoding; the longer first
     b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
 }  # fmt: skip
 SAVE_AS = "In a spreadsheet program, choose Save as, CSV (UTF-8)."
+OTHERS = re.compile(r'\s*(<(!doctype|html|head|body|\?xml)|\[?\s*\{\s*")', re.IGNORECASE)  # a web page; JSON
 FEW = 20  # so many distinct labels may always be classes; above, a third of the rows at most
 
 
@@ -129,6 +131,8 @@ def _to_text(path: Path, raw: bytes) -> tuple[str, list[str]]:
         content = raw.decode("cp1252", errors="replace")
     if not content.strip():
         raise _no_table(path, "is empty")
+    if other := OTHERS.match(content):
+        raise _no_table(path, "is a web page" if "<" in other[0] else "is JSON", "Download or export the data as CSV.")
     if "\0" in content:
         line = content[: content.index("\0")].count("\n") + 1
         raise _no_table(path, f"is no text: line {line} holds a zero byte")
@@ -147,8 +151,8 @@ def _encoding(raw: bytes) -> str:
     return "utf-8-sig"
 
 
-def _no_table(path: Path, what: str) -> BadData:
-    return BadData(f"{path} {what}.\nExpected a CSV file whose first line names its columns.\n{SAVE_AS}")
+def _no_table(path: Path, what: str, mend: str = SAVE_AS) -> BadData:
+    return BadData(f"{path} {what}.\nExpected a CSV file whose first line names its columns.\n{mend}")
 
 
 def _broken(path: Path, line: int, what: str) -> BadData:
@@ -165,6 +169,8 @@ def _need(table: _Table, name: str, column: str) -> None:
     has, near = f"no column {column!r}", difflib.get_close_matches(str(column), known, n=1, cutoff=0.5)
     likely = near[0] if near else known[-1 if name == "label" else 0]
     remedy = f"Name the right one, such as {name}={_cut(likely)!r}."
+    if not near and any(title in values for title, values in table.columns.items()):
+        remedy = "The first line looks like a row: put one above it that names the columns, as text,label."
     if column in known:
         has, remedy = f"several columns called {column!r}", "Rename all but one of them, so that it is told apart."
     shown = show_some([*map(_cut, known)], 20)
@@ -198,18 +204,22 @@ def _drop_empty(table: _Table, text: str, label: str) -> list[str]:
 
 
 def _check_classes(path: Path, label: str, classes: list[str], rows: int) -> None:
+    """`BadData` where a column holds no classes, or one class in two ways of writing."""
+    keys = [re.sub(r"^(-?\d+)\.0+$", r"\1", _plain(name)) for name in classes]
+    mend = "Name the column of the classes: label=…"
     if len(classes) < 2:
         found = f"only the value {_cut(classes[0])!r}" if classes else "no values"
-        raise BadData(
-            f"The column {label!r} of {path} has {found}.\nExpected two classes or more, several rows each.\n"
-            "Name the column of the classes: label=…"
-        )
-    if len(classes) > max(FEW, rows / 3):
-        raise BadData(
-            f"The column {label!r} of {path} has {len(classes)} different values in {rows} rows, such as "
-            f"{_cut(classes[0])!r}.\nExpected a few classes with several rows each.\n"
-            "Name the column of the classes: label=…"
-        )
+    elif len(classes) > max(FEW, rows / 3):
+        found = f"{len(classes)} different values in {rows} rows, such as {_cut(classes[0])!r}"
+    elif (most := Counter(keys).most_common(1)[0])[1] > 1:
+        one, other, *_ = (_cut(name) for name, key in zip(classes, keys, strict=True) if key == most[0])
+        found, mend = f"both {one!r} and {other!r}", "Write them alike, or rename one if they are two classes."
+    else:
+        return
+    raise BadData(
+        f"The column {label!r} of {path} has {found}.\n"
+        f"Expected two classes or more, each written in one way, in several rows.\n{mend}"
+    )
 
 
 def _plain(text: str) -> str:

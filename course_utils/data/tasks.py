@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from course_utils.data import external, letters, surfaces
-from course_utils.data.cache import cached
+from course_utils.data.cache import LARGE, cached
 from course_utils.data.downloads import cache_dir
 from course_utils.data.folders import task_from_folder
 from course_utils.data.images import to_square
@@ -160,13 +160,23 @@ def _load(name: str, per_class: int | None, seed: int, image_size: int | None, l
     return assemble(name, classes, train, test, name in MIRRORED, per_class, seed)
 
 
-def _digits(size: int) -> tuple[list[str], Examples, Examples]:
+def _digits(size: int) -> tuple[list[str], tuple, Examples]:
+    """Only the training digits that are chosen are drawn."""
     grey, y = load_digits(return_X_y=True)
     grey = np.round(grey.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    with enough_memory("digits"):
-        x = np.stack([to_square(Image.fromarray(one).convert("RGB"), size) for one in grey])
     test = hold_out(y, [str(k) for k in range(len(y))])
-    return [str(k) for k in range(10)], (x[~test], y[~test]), (x[test], y[test])
+
+    def drawn(which: np.ndarray) -> np.ndarray:
+        with enough_memory("digits"):
+            x = np.empty((len(which), 3, size, size), np.uint8)
+            if x.nbytes > LARGE:
+                say(f"Drawing {len(x):,} digits of {size} px, {x.nbytes / 1e9:.2g} GB; smaller ones take less.")
+            for k, one in enumerate(which):
+                x[k] = to_square(Image.fromarray(one).convert("RGB"), size)
+        return x
+
+    train = (lambda rows: drawn(grey[~test][rows])), y[~test]
+    return [str(k) for k in range(10)], train, (drawn(grey[test]), y[test])
 
 
 def _surfaces(name: str, classes: list[str], size: int) -> tuple[list[str], Examples, Examples]:

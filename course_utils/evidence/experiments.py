@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from course_utils import ROOT
 from course_utils.errors import CourseError
 from course_utils.evidence import results
+from course_utils.evidence.results import load_results
 
 HITS = ("accuracy", "correct")  # what a run measures that also keeps which test items were right
 TUNING_SEEDS = range(100, 103)  # rates are chosen on these; 0 to 19 are for reporting
@@ -75,7 +76,7 @@ def run_grid(
         One row a run, sorted: the setting, the seed, the results, seconds, and what they were made with.
     Raises:
         CourseError: a run returns other things than `measures`, or a thing that is called like a setting; the
-            weights are not the ones on their card; a file has two rows of one run; the disk is full.
+            weights are not the ones on their card; a file has two rows of one run; nothing more can be written.
     """
     grid, seeds = list(grid), list(seeds)
 
@@ -88,13 +89,15 @@ def run_grid(
                 if left() or not results.settled(name, version):
                     _complete(function, left(), name, version, measures)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            full, where = error.errno in (errno.ENOSPC, errno.EDQUOT), str(error.filename)
+            if not full and not where.startswith(str(results.RESULTS)):
                 raise
+            what = "The disk is full" if full else f"{where}: {error.strerror}"
             raise CourseError(
-                f"The disk is full: not all rows of {name} could be kept in {results.RESULTS}.\n"
-                "Those that are finished were. Free some space, then run this again: it goes on from there."
+                f"{what}: not all rows of {name} could be kept in {results.RESULTS}.\nThose that are finished were. "
+                f"{'Free some space' if full else 'Mend that'}, then run this again: it goes on from there."
             ) from error
-    return results.read(name)
+    return load_results(name)
 
 
 def _complete(
@@ -135,15 +138,6 @@ def missing_runs(study: Study, name: str) -> list[dict]:
     return _missing(results.usable(name, study.version), study.grid, study.seeds)
 
 
-def load_results(name: str) -> pd.DataFrame:
-    """The stored rows of an experiment, sorted.
-
-    Raises:
-        CourseError: nothing is stored under that name.
-    """
-    return results.read(name)
-
-
 @cache
 def tuned(name: str, *wanted: str, **arm: object) -> Any:
     """The value of the column `wanted` (values, where there are several) with the best mean accuracy.
@@ -168,8 +162,8 @@ def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list
     numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) for seed in seeds)
     if not runs or len(set(keys)) < len(keys) or not numbers:
         raise CourseError(f"There are {len(grid)} settings, and the seeds {seeds}.\nGive some, numbers, each once.")
-    if taken := {"seed", *results.MARKS} & {name for setting in grid for name in setting}:
-        raise CourseError(f"No setting can be called {', '.join(taken)}: stored rows have that.\nChoose another name.")
+    if taken := {"", "seed", *results.MARKS} & {name for setting in grid for name in setting}:
+        raise CourseError(f"No setting can be called {', '.join(map(repr, taken))}: it is taken.\nChoose another name.")
     return [run for run, key in zip(runs, keys, strict=True) if key not in done]
 
 
@@ -204,7 +198,7 @@ def one_run(function: Callable[..., dict], run: dict, measures: Sequence[str] | 
 def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
     """The results of a run in the order of `measures`; CourseError where they are others, or cannot be stored."""
     which = ", ".join(f"{name} {value}" for name, value in run.items())
-    if not isinstance(result, dict):
+    if not isinstance(result, dict) or not any(map(results.SCORE.fullmatch, map(str, result))):
         raise CourseError(f"The run {which} returns {result!r}.\nExpected a dict, such as {{'accuracy': 0.5}}.")
     if taken := [name for name in result if name in run or name in results.MARKS]:
         raise CourseError(

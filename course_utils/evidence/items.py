@@ -70,6 +70,8 @@ def stored() -> pd.DataFrame:
         rows = pd.read_csv(path, dtype={"group": str}) if path.exists() else pd.DataFrame(columns=COLUMNS)
         if list(rows) != COLUMNS or rows.isna().any(axis=None):
             raise ValueError(f"it does not have the columns {', '.join(COLUMNS)}, filled")
+        if odd := [task for task, k in rows.groupby("task")["item"] if sorted(k) != list(range(len(k)))]:
+            raise ValueError(f"the items of {odd[0]} are not numbered from 0 on, each once")
     except (OSError, ValueError) as error:
         raise CourseError(
             f"{path} is no list of test items: {' '.join(str(error).split())}.\n"
@@ -95,15 +97,19 @@ def number_of(rows: pd.DataFrame) -> int:
     if known is not None:
         return len(known)
     bits, accuracies = results.unpack(rows["correct"], 4 * len(rows["correct"].iloc[0])), rows["accuracy"].sum()
-    return round(bits.sum() / accuracies) if accuracies and bits.any() else bits.shape[1]
+    if not accuracies or not bits.any():
+        return bits.shape[1]
+    return max(round(bits.sum() / accuracies), bits.any(0).nonzero()[0][-1] + 1)
 
 
 def _right(rows: pd.DataFrame) -> np.ndarray:
     texts, count = rows["correct"].astype(str), 0
     size = len(texts.iloc[0]) // 2  # bytes, of which the last is filled up
     if texts.str.fullmatch(f"(?:[0-9a-f]{{2}}){{{size}}}").all():
-        right = results.unpack(texts, count := number_of(rows))
-        if -(-count // 8) == size and np.allclose(right.mean(1), rows["accuracy"], atol=1e-3):
+        count = number_of(rows)
+        right, filling = np.split(results.unpack(texts, 8 * size), [count], axis=1)
+        fits = -(-count // 8) == size and not filling.any()
+        if fits and np.allclose(right.mean(1), rows["accuracy"], atol=1e-3):
             return right
     raise CourseError(
         f"The column `correct` does not fit the accuracies{f' and {count:,} test items' if count else ''}.\n"

@@ -22,6 +22,7 @@ RESULTS = ROOT / "data" / "results"
 ITEMS = "items"  # the one CSV here that holds no runs
 SHARES = ("accuracy", "balanced_accuracy")  # what is measured and lies from 0 to 1
 PACKED = {"correct": str, "copies": str}  # hexadecimal text, which may look like a number
+SCORE = re.compile("accuracy|.+=.+")  # a run gives its accuracy, or that of each of several choices, as C=1
 MARKS = ("seconds", "version", "weights", "torch", "machine", "commit")  # what every row ends in
 
 
@@ -48,8 +49,8 @@ def unpack(texts: Iterable[str], count: int) -> np.ndarray:
     return np.array([np.unpackbits(np.frombuffer(bytes.fromhex(t), np.uint8))[:count] for t in texts], bool)
 
 
-def read(name: str) -> pd.DataFrame:
-    """The rows of an experiment, sorted by their settings; CourseError where there are none, or damaged ones."""
+def load_results(name: str) -> pd.DataFrame:
+    """The stored rows of an experiment, sorted by their settings; CourseError where there are none, or damaged ones."""
     path = path_of(name)
     if not path.exists():
         stored, declared = sorted({p.stem for p in RESULTS.glob("*.csv")} - {ITEMS}), registry.studies()
@@ -84,16 +85,18 @@ def _text(path: Path, whole: bool = True) -> str:
             )
         if "\0" in text:
             raise ValueError("it holds zero bytes")
-        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line] or [["seed", *MARKS]]
-        if lacking := [name for name in ("seed", *MARKS) if lines[0].count(name) != 1]:
-            raise ValueError(f"it has no column {lacking[0]!r}, or two")
+        lines = [line for line in csv.reader(io.StringIO(text), strict=True) if line] or [["seed", "accuracy", *MARKS]]
+        odd = [f"no column {name!r}, or two" for name in ("seed", *MARKS) if lines[0].count(name) != 1]
+        odd += [] if any(map(SCORE.fullmatch, lines[0])) else ["no column 'accuracy'"]
+        odd += [f"a column {name!r}, as pandas saves an index" for name in lines[0] if re.match(r"$|Unnamed: \d", name)]
+        if odd:
+            raise ValueError(f"it has {odd[0]}")
         if wrong := [line for line in lines if len(line) != len(lines[0])]:
             raise ValueError(f"it has {len(lines[0])} columns, and {len(wrong[0])} where {wrong[0][:3]} stands")
     except (OSError, ValueError, csv.Error) as error:
-        raise CourseError(
-            f"{path.name} is no table of runs: {error}.\nExpected a line for each run, as this course writes them.\n"
-            f"Restore it: git checkout {path}; or delete it, and recompute it."
-        ) from error
+        mend = f"Restore it: git checkout {path}; or delete it" if path.suffix == ".csv" else f"Delete {path}"
+        raise CourseError(f"{path.name} is no table of runs: {error}.\nExpected a line for each run, as this course "
+                          f"writes them.\n{mend}, and recompute it.") from error  # fmt: skip
     return text
 
 
@@ -123,11 +126,10 @@ def _refuse_impossible(rows: pd.DataFrame, path: Path) -> None:
         least, most = (0, 1) if name in SHARES else (-np.inf, np.inf)
         wrong = rows[~pd.to_numeric(rows[name], errors="coerce").between(least, most)]
         if len(wrong):
-            raise CourseError(
-                f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}"
-                f"{f', and {len(wrong) - 1} more such rows' if len(wrong) > 1 else ''}.\n"
-                f"Expected a number from {least} to {most}.\nDelete such rows from {path}; recompute runs them again."
-            )
+            more = f", and {len(wrong) - 1} more such rows" if len(wrong) > 1 else ""
+            raise CourseError(f"{path.name} has {name} {wrong[name].iloc[0]} in line {wrong.index[0] + 2}{more}.\n"
+                              f"Expected a number from {least} to {most}.\n"
+                              f"Delete such rows from {path}; recompute runs them again.")  # fmt: skip
     _refuse_doubles(rows, path)
 
 
@@ -157,8 +159,8 @@ def remedy(name: str) -> str:
 def weights_checksum(backbone: str = "photonet") -> str:
     """Twelve hexadecimal digits that tell the weights of a backbone from others.
 
-    CourseError unless PhotoNet's are the ones on their card: damaged ones must not make rows, nor make stored rows
-    stale. Those of EfficientNet-Lite0 are checked against the sum that the course knows.
+    CourseError unless PhotoNet's are the ones on their card (Lite0's are checked against a sum that the course knows):
+    damaged ones must not make rows, nor make stored rows stale.
     """
     from course_utils.models import libraries, loading  # they bring torch, which reading rows does not need
 
@@ -168,11 +170,9 @@ def weights_checksum(backbone: str = "photonet") -> str:
     try:
         return loading.check_card(path)[:12]
     except (OSError, ValueError) as error:
-        raise CourseError(
-            f"{path} cannot be used: {error}.\n"
-            "Expected the weights that the stored rows were made with; nothing was written.\n"
-            "Fetch them again (git checkout data/weights), or make new ones: python3 -m course_utils pretrain"
-        ) from error
+        raise CourseError(f"{path} cannot be used: {error}.\nExpected the weights that the stored rows were made with; "
+                          "nothing was written.\nFetch them again (git checkout data/weights), or make new ones: "
+                          "python3 -m course_utils pretrain") from error  # fmt: skip
 
 
 def _rows(path: Path) -> pd.DataFrame:

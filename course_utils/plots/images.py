@@ -23,7 +23,8 @@ def picture_grid(x: np.ndarray, titles: list[str], columns: int = 6, colours: li
 def _grid(x: np.ndarray, titles: list[str], columns: int, colours: list[str]) -> Drawing:
     check_number("columns", columns, least=1, whole=True)
     if not len(x) == len(titles) == len(colours) > 0:
-        raise CourseError(f"There are {len(x)} pictures and {len(titles)} titles.\nExpected some, and one title each.")
+        more = "" if len(colours) == len(titles) else f" and {len(colours)} colours"
+        raise CourseError(f"There are {len(x)} pictures and {len(titles)} titles{more}.\nExpected some, and one each.")
     rows = -(-len(x) // columns)
     lines = max(title.count("\n") for title in titles)
     figure = Drawing(figsize=(1.55 * columns, (1.85 + 0.2 * lines) * rows), layout="constrained")

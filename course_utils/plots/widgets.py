@@ -32,7 +32,7 @@ def slider(draw: Callable[[object], Figure], values: Iterable, label: str, start
         CourseError: there are no values, or `start` is none of them. What `draw` raises for `start` comes through.
     """
     kind = partial(ipywidgets.SelectionSlider, continuous_update=False)  # draw where it comes to rest, not on the way
-    return Control(kind, draw, [(str(value), value) for value in values], label, start)
+    return Control(kind, draw, values, label, start)
 
 
 def choice(draw: Callable[[object], Figure], options: dict[str, object] | Iterable, label: str) -> "Control":
@@ -45,8 +45,7 @@ def choice(draw: Callable[[object], Figure], options: dict[str, object] | Iterab
     Raises:
         CourseError: there are no options. What `draw` raises for the first one comes through.
     """
-    pairs = options.items() if isinstance(options, dict) else [(str(option), option) for option in options]
-    return Control(ipywidgets.Dropdown, draw, list(pairs), label, None)
+    return Control(ipywidgets.Dropdown, draw, options, label, None)
 
 
 class Control:
@@ -63,13 +62,18 @@ class Control:
         frame: the ipywidgets HTML with the picture.
     """
 
-    def __init__(self, kind: Callable, draw: Callable, options: list[tuple[str, object]], label: str, start: object):
-        values = [value for _, value in options]
+    def __init__(self, kind: Callable, draw: Callable, options: dict | Iterable, label: str, start: object):
+        if not callable(draw) or not isinstance(options, Iterable):
+            given = f"a {type(draw).__name__} and a {type(options).__name__}.\nGive them in this order"
+            raise CourseError(f"The control for {label!r} takes a function and values, not {given}.")
+        pairs = options.items() if isinstance(options, dict) else [(str(option), option) for option in options]
+        options, values = list(pairs), [value for _, value in pairs]
         start = values[0] if start is None and values else start
-        if any(getattr(value, "ndim", 0) for value in values):  # which ipywidgets cannot tell apart
-            raise CourseError(f"The control for {label!r} takes names, not arrays.\nLet draw(name) look them up.")
+        if not _can_be_told_apart(values):
+            raise CourseError(f"The control for {label!r} takes names, no arrays or nan.\nLet draw(name) look them up.")
         if start not in values:
-            raise CourseError(f"The control for {label!r} has no value {start!r} to begin with; it has {values}.")
+            has = f"no value {start!r} to begin with; it has {values}" if values else "nothing to choose from"
+            raise CourseError(f"The control for {label!r} has {has}.\nGive it values, and one of them as the start.")
         self._draw, self._label, self._start = bound(draw), label, start
         self._name = next(name for name, value in options if value is start or value == start)
         self._drawn: dict[tuple[str, str], tuple[bytes, str]] = {}
@@ -132,6 +136,13 @@ class Control:
             "text/plain": f"{self._label}: {self._name}. {words}",
         }
         return data, {"image/png": {"alt": words}}
+
+
+def _can_be_told_apart(values: list) -> bool:
+    """Whether any two values are equal or not, and each is equal to itself, as ipywidgets takes for granted."""
+    with suppress(TypeError, ValueError, RuntimeError):  # of NumPy and pandas, and of torch
+        return all(bool(a == b) or a is not b for a in values for b in values)
+    return False
 
 
 def bound(draw: Callable) -> Callable:

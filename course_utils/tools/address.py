@@ -11,6 +11,7 @@ from course_utils.tools.build import write_if_new
 from course_utils.tools.run import ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff")
+PLACEHOLDER = "OWNER/REPOSITORY"  # in texts, for what a reader fills in
 BADGE = re.compile(r"mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/")
 
 
@@ -18,10 +19,10 @@ def set_address(copy: str, root: Path = ROOT) -> list[str]:
     """Point every link to the course's own repository, Binder's badge among them, at `copy`; the pages that changed.
 
     Raises:
-        CourseError: `copy` is not OWNER/REPOSITORY, a page cannot be read or written, or README.md has no badge.
+        CourseError: `copy` is no owner and name, a page cannot be read or written, or README.md has no badge.
     """
     copy = copy.removeprefix("https://github.com/").removesuffix(".git").strip("/")
-    if not re.fullmatch(r"[\w-]+/[\w.-]+", copy):
+    if not re.fullmatch(r"[\w-]+/[\w.-]+", copy) or copy == PLACEHOLDER:
         raise CourseError(f"{copy!r} is no address of a copy.\nGive its owner and its name, such as jane/transfer.")
     try:
         texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
@@ -41,7 +42,7 @@ def set_address(copy: str, root: Path = ROOT) -> list[str]:
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python3 -m course_utils address", description=__doc__)
-    parser.add_argument("copy", metavar="OWNER/REPOSITORY", help="your copy on GitHub")
+    parser.add_argument("copy", metavar=PLACEHOLDER, help="your copy on GitHub")
     options = parser.parse_args(arguments)
     try:
         changed = set_address(options.copy, root)

@@ -80,22 +80,25 @@ def write_copies(files: dict[Path, bytes], folder: Path) -> None:
                           "What was there is still there. Mend that, or name another folder.") from error
 
 
-def handout(folder: Path, solutions: bool, root: Path = ROOT) -> None:
+def handout(folder: str, solutions: bool, root: Path = ROOT) -> None:
     """Write a copy of every notebook, and the files they link to, into `folder`; a line each is printed.
 
-    Raises `CourseError` when `folder` is a file or lies among the lessons, and as its parts do.
+    Raises `CourseError` when `folder` is a file, lies among the lessons or holds the course, and as its parts do.
     """
-    root = root.resolve()
+    given, root = folder, root.resolve()
     try:
-        folder = folder.expanduser().resolve()
+        if not given.strip():
+            raise RuntimeError("it has no name")
+        folder = Path(given).expanduser().resolve()
         is_file = folder.exists() and not folder.is_dir()
     except (OSError, RuntimeError) as error:  # no right, no such user, far too long, a link in a circle
         why = getattr(error, "strerror", None) or error
-        raise CourseError(f"{str(folder)[:99]!r} cannot be a folder for the copies ({why}).\n"
+        raise CourseError(f"{given[:99]!r} cannot be a folder for the copies ({why}).\n"
                           "Name a new one, such as ../handout.") from error
-    if folder.is_relative_to(root / "notebooks"):
-        raise CourseError(f"{folder} lies among the lessons, where copies would pass for them.\n"
-                          "Name a folder elsewhere, such as ../handout.")
+    among = folder.is_relative_to(root / "notebooks")
+    if among or root.is_relative_to(folder):
+        where = "lies among the lessons, where copies would pass for them" if among else "holds the course itself"
+        raise CourseError(f"{folder} {where}.\nName a folder elsewhere, such as ../handout.")
     if is_file:
         raise CourseError(f"{folder} is a file, and the copies need a folder.\nName a new one, such as ../handout.")
     files: dict[Path, bytes] = {}
@@ -113,7 +116,7 @@ def handout(folder: Path, solutions: bool, root: Path = ROOT) -> None:
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python3 -m course_utils handout", description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="where the copies go; made where need be")
+    parser.add_argument("folder", metavar="DIR", help="where the copies go; made where need be")
     parser.add_argument("--solutions", action="store_true", help="keep the solutions, and unfold them")
     options = parser.parse_args(arguments)
     try:

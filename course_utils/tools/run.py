@@ -47,7 +47,7 @@ def chosen(numbers: Sequence[str], there: dict[str, list[Path]]) -> list[Path]:
 
     Raises `CourseError` for a number that is not there, or when there is no lesson at all.
     """
-    wanted = [number.zfill(2) for number in numbers] or list(there)
+    wanted = [number.zfill(2) if number.isdigit() else repr(number) for number in numbers] or list(there)
     unknown = [number for number in wanted if number not in there]
     if unknown:
         raise CourseError(f"There is no lesson {', '.join(unknown)}.\n"
