@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from course_utils.data import cache
 from course_utils.device import autocast, choose_device, in_chunks, number_format
-from course_utils.errors import CourseError, check_number
+from course_utils.errors import CourseError, check_finite, check_number, check_switch
 from course_utils.models.backbones import Model
 from course_utils.threads import share_for_numpy, share_of_processor
 from course_utils.training.evaluation import inference
@@ -22,6 +22,7 @@ VERSION = 2  # of how features are computed; part of their keys
 LIBRARIES = ("course_utils", "timm", "torch", "torchvision")  # whose layers are what their names say
 REPLACEABLE = {"encode", "forward", "pool", "prepare", "run"}  # methods that one may set on an object
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
+LARGEST = 1e100  # the squares of larger features may be too large for a number
 
 
 def extract(
@@ -48,6 +49,7 @@ def extract(
     if hasattr(x, "x") or hasattr(x, "train"):
         raise CourseError(f"extract takes pictures, not a {type(x).__name__}. Try extract(model, task.train.x).")
     check_number("positions", positions, least=1, whole=True)
+    check_switch("pooled", pooled)
     names = list(model.stages)
     wanted = names if stage == "all" else names[-1:] if stage is None else model.names(stage, stage)
     device = choose_device(device)
@@ -72,6 +74,8 @@ def _extract(model: Model, x: np.ndarray, wanted: list[str], positions: int | No
             if keys:
                 cache.remember(keys[name], array)
         found |= computed
+    finite = all(np.isfinite(array).all() for array in found.values())
+    check_finite(finite, f"{model.name} gives features that are not finite numbers")
     return {name: found[name] for name in wanted}
 
 
@@ -168,12 +172,8 @@ def probe(features: np.ndarray, y: np.ndarray, C: float = 1.0) -> Pipeline:
             "probe takes N x D features and N labels of two or more classes, whole numbers or names:\n"
             "probe(extract(model, task.train.x), task.train.y)."
         )
-    if not np.isfinite(features).all():
-        count = int((~np.isfinite(features)).sum())
-        raise CourseError(
-            f"{count} of the features are not numbers, so nothing can be learned from them.\n"
-            "Was the backbone trained at too high a rate? Load it again, and try a tenth of that rate."
-        )
+    wrong = np.count_nonzero(~(np.abs(features) <= LARGEST))
+    check_finite(not wrong, f"{wrong} of the features are no numbers up to {LARGEST:g}, so nothing can be learned")
     turn = [PCA(svd_solver="full")] if features.shape[1] > len(features) else []
     with share_for_numpy():
         return make_pipeline(StandardScaler(), *turn, LogisticRegression(C=C, max_iter=2000)).fit(features, y)

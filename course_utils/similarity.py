@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_finite, check_switch
 
 FLAT = 1e-12  # of the squared size of features: what rounding leaves of a dependence that is zero
 
@@ -24,6 +24,7 @@ def cka(a: np.ndarray, b: np.ndarray, debiased: bool = True) -> float:
         in Nguyen et al. 2021, "Do wide and deep networks learn the same things?", section 3, by the unbiased
         estimator of Song et al. 2012, "Feature selection via dependence maximization", equation 5.
     """
+    check_switch("debiased", debiased)
     a, b = _features("a", a), _features("b", b)
     if len(a) != len(b) or len(a) < 4:
         raise CourseError(
@@ -35,7 +36,7 @@ def cka(a: np.ndarray, b: np.ndarray, debiased: bool = True) -> float:
 
 
 def _features(name: str, features: np.ndarray) -> np.ndarray:
-    """As float64 N x D, so that sums over thousands of squares lose nothing."""
+    """As float64 N x D by a power of two, which rounds nothing: sums over thousands of squares lose nothing either."""
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "biuf":
         raise CourseError(
@@ -43,9 +44,8 @@ def _features(name: str, features: np.ndarray) -> np.ndarray:
             "extract(model, x) gives such; of maps with positions, take the mean: maps.mean((2, 3))."
         )
     features = features.astype(np.float64)
-    if not np.isfinite(features).all():
-        raise CourseError(f"{name} holds values that are not finite.\nDid the training of its network diverge?")
-    return features
+    check_finite(np.isfinite(features).all(), f"{name} holds values that are not finite")
+    return np.ldexp(features, -np.frexp(np.abs(features).max(initial=0))[1])  # to -1 to 1: squares have room
 
 
 def _centred(features: np.ndarray) -> np.ndarray:

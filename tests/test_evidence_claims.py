@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from nbconvert.filters import markdown2html
 from scipy import stats
+from toys import refused
 
 from course_utils.errors import CourseError
 from course_utils.evidence import items as listing
-from course_utils.evidence.claims import VERDICTS, claim, mean_interval, paired_difference
+from course_utils.evidence.claims import VERDICTS, accuracy_of, claim, mean_interval, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack, unpack
 
@@ -327,6 +328,17 @@ def test_balanced_accuracy_is_worked_out_where_it_is_not_stored():
 def test_an_interval_takes_one_value_a_seed():
     with pytest.raises(CourseError, match=r"have the shape \(2, 3\)"):
         mean_interval(np.ones((2, 3)))
+    refused(lambda: mean_interval([]), r"one at least; these have the shape \(0,\)")
+
+
+def test_runs_that_are_none_have_no_accuracy():
+    table = from_gaps(UP).assign(task="digits", correct="00")
+    for nothing in (table[:0], table[["seed"]], {}):
+        refused(lambda runs=nothing: accuracy_of(runs), "Does a filter leave no row")
+
+
+def test_an_arm_does_not_differ_from_itself():
+    refused(lambda: paired_difference(from_gaps(UP), "a", "a"), "both 'a', .*\nGive two values of 'strategy'")
 
 
 def test_of_many_values_a_few_are_named():

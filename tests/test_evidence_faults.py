@@ -99,7 +99,9 @@ RETURNED = {  # what a run returns: what is said
     "text": ({"accuracy": "good"}, "returns accuracy 'good'"),
     "yes": ({"accuracy": True}, "returns accuracy True"),
     "a bare number": (0.5, "returns 0.5"),
-    "no accuracy": ({"loss": 0.5}, "returns {'loss': 0.5}"),
+    "nothing in it": ({}, "returns {}"),
+    "no accuracy": ({"loss": 1.0}, "returns {'loss': 1.0}"),
+    "the name of its weights": ({"accuracy": 0.5, "backbone": "mine"}, "returns backbone"),
     "its seed": ({"accuracy": 0.5, "seed": 3}, "returns seed"),
     "balanced, too large": ({"accuracy": 0.5, "balanced_accuracy": 1.01}, "returns balanced_accuracy 1.01"),
 }
@@ -155,7 +157,7 @@ def test_settings_of_all_kinds_are_found_again(results, values):
 
 @pytest.mark.parametrize(
     "grid, seeds", [([], [0]), ([{}], []), (iter([]), iter([0])), ([{}], [0, 0]), ([{"a": 1}, {"a": 1.0}], [0]),
-                    ([{}], ["one"]), ([{}], [None]), ([{}], [True])]
+                    ([{}], ["one"]), ([{}], [None]), ([{}], [True]), ([{}], [0, float("nan")])]
 )  # fmt: skip
 def test_a_grid_names_each_run_once(results, grid, seeds):
     with pytest.raises(CourseError, match="each once"):
@@ -174,11 +176,24 @@ def test_settings_and_seeds_may_come_one_by_one(results):
     assert len(run_grid(lambda seed, a: {"accuracy": 0.5}, grid, (k for k in range(3)), "toy")) == 6
 
 
-@pytest.mark.parametrize("name", ["seed", "seconds", "version", ""])
-def test_a_setting_takes_no_name_that_every_row_has(results, name):
-    with pytest.raises(CourseError, match=f"No setting can be called '{name}'"):
-        run_grid(lambda seed, **setting: {"accuracy": 0.5}, [{name: 3}], [0], "toy")
+@pytest.mark.parametrize("name", ["seed", "seconds", "version", "", 3])
+def test_a_setting_takes_a_name_and_none_that_every_row_has(results, name):
+    refused(lambda: run_grid(toy, [{name: 3}], [0], "toy"), f"No setting can be called {name!r}")
     assert not stored_rows.path_of("toy").exists()
+
+
+@pytest.mark.parametrize("value", [toy, object(), [lambda: 0], Path.exists])
+def test_a_setting_is_the_same_in_the_next_kernel(results, value):
+    refused(lambda: run_grid(toy, [{"lr": 0.1}, {"lr": value}], [0], "toy"), "lr=.*is no setting: the next kernel")
+    assert not stored_rows.path_of("toy").exists()
+
+
+def test_a_backbone_whose_weights_nobody_knows_is_refused_before_a_run(results):
+    grid = grid_of(backbone=["photonet", "resnet18"])
+    refused(lambda: run_grid(lambda **run: pytest.fail("it ran"), grid, [0], "toy"),
+            "Rows of the backbone 'resnet18' cannot be kept.*\nTake photonet, .* such as network")  # fmt: skip
+    grid = grid_of(network=["photonet", "resnet18"])
+    assert len(run_grid(lambda seed, network: {"accuracy": 0.5}, grid, [0], "toy")) == 2
 
 
 def test_a_text_is_one_choice():
@@ -200,6 +215,8 @@ def test_where_nothing_was_tuned_it_is_said(results):
     run_grid(toy, GRID, SEEDS, "toy")
     with pytest.raises(CourseError, match="Nothing was tuned for"):
         tuned("toy", "lr", strategy="c")
+    for columns, arm, lacking in ((["rate"], {}, "rate"), (["lr"], {"tsk": "letters"}, "tsk"), ([], {}, "")):
+        refused(lambda c=columns, a=arm: tuned("toy", *c, **a), f"have no column {lacking!r}.\nTake some of .*lr")
 
 
 def test_a_tensor_is_no_accuracy(results):
@@ -207,6 +224,11 @@ def test_a_tensor_is_no_accuracy(results):
 
     with pytest.raises(CourseError, match=r"returns accuracy tensor\(0\.5000\)"):
         run_grid(lambda seed: {"accuracy": torch.tensor(0.5)}, [{}], [0], "toy")
+
+
+@pytest.mark.parametrize("name", [None, 5])
+def test_a_grid_has_a_name(results, name):
+    refused(lambda: run_grid(toy, GRID, SEEDS, name), f"{name} is no name for an experiment")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/x", "", "x.csv", "items", "x" * 300, ["x"]])

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 import torchvision.models
 from safetensors import safe_open
+from toys import refused
 
 from course_utils.errors import CourseError, ModelUnavailable
 from course_utils.models import libraries
@@ -106,7 +107,7 @@ def test_the_source_head_names_its_classes():
     ("name", "words"),
     [
         ("photonett", "photonet"), ("timm:resnet18x", "timm has no model"), ("resnet", "resnet18"),
-        (None, "no model None"), (3, "no model 3"),
+        (None, "no model None"), (3, "no model 3"), (["photonet"], "no model"),
     ],
 )  # fmt: skip
 def test_an_unknown_model_names_those_there_are(name, words):
@@ -308,6 +309,20 @@ def test_a_network_that_swallows_requests_is_given_up(server, good_file, monkeyp
         monkeypatch.setattr(weights, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/resnet18-00000000.pth")
         with pytest.raises(ModelUnavailable, match="does not answer"):
             load_model("resnet18")
+
+
+def test_a_hub_that_swallows_requests_is_given_up_before_its_client_asks_again(monkeypatch):
+    import timm
+
+    asked = []
+    monkeypatch.setattr("course_utils.data.downloads.TIMEOUT", 0.2)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: None)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("it waits for long, without a word"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        site = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr("huggingface_hub.hf_hub_url", lambda name, file: asked.append(name) or f"{site}/{file}")
+        refused(lambda: load_model("timm:resnet18"), "timm's resnet18 could not be loaded .*did not send it")
+    assert asked == [timm.get_pretrained_cfg("resnet18").hf_hub_id] and asked[0].startswith("timm/resnet18.")
 
 
 def test_a_damaged_file_in_the_cache_is_named_and_fetched_again(server, good_file, tmp_path, capsys):

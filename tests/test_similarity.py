@@ -75,7 +75,8 @@ def test_rotation_scale_shift_and_order_of_the_two_change_nothing(debiased):
     assert 0.1 < before < 0.99
     assert cka(a @ rotation(5), -7 * b + 100, debiased) == pytest.approx(before, rel=1e-9)
     assert cka(b, a, debiased) == pytest.approx(before, rel=1e-12)
-    assert cka(1e-6 * a, 1e9 * b, debiased) == pytest.approx(before, rel=1e-9)
+    for scales in ((1e-6, 1e9), (1e200, -1e200), (1e-200, 1e307), (1e-300, 1)):
+        assert cka(scales[0] * a, scales[1] * b, debiased) == pytest.approx(before, rel=1e-9)
     order = np.random.default_rng(0).permutation(50)
     assert cka(a[order], b[order], debiased) == pytest.approx(before, rel=1e-9)
     assert cka(a, a @ rotation(5), debiased) == pytest.approx(1) and type(before) is float

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toys import digits_task, quick, small_net
+from toys import digits_task, quick, refused, small_net
 
 from course_utils import (
+    Strategy,
     add_lora,
     assert_frozen,
+    cka,
     evaluate,
     extract,
     feature_extraction,
@@ -19,6 +21,7 @@ from course_utils import (
     fit,
     load_model,
     lora_parameters,
+    paired_difference,
     partial_fine_tuning,
     probe,
 )
@@ -57,9 +60,55 @@ def test_a_head_has_a_whole_number_of_classes(value):
     assert f"num_classes={value!r}" in said(lambda: load_model("photonet", num_classes=value))
 
 
-@pytest.mark.parametrize("value", ["no", "", 2, None])
-def test_a_model_is_pretrained_or_not(value):
-    assert f"pretrained={value!r}" in said(lambda: load_model("photonet", 10, pretrained=value))
+SWITCHES = {
+    "pretrained": lambda value: load_model("photonet", 10, pretrained=value),
+    "pooled": lambda value: extract(small_net(), digits_task(20).train.x, pooled=value),
+    "progress": lambda value: fit(small_net(), digits_task(20), steps=1, progress=value),
+    "augment": lambda value: quick(small_net(), digits_task(20), augment=value, steps=1),
+    "update_statistics": lambda value: fine_tuning(update_statistics=value),
+    "debiased": lambda value: cka(np.eye(9), np.eye(9), debiased=value),
+    "items": lambda value: paired_difference(None, "a", "b", items=value),
+}
+
+
+@pytest.mark.parametrize("value", ["no", "", 1, np.array([True, False])], ids=repr)
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_is_on_or_off_and_no_text_counts_as_true(name, value):
+    assert f"{name}={value!r} is not possible.\nGive True or False." in said(lambda: SWITCHES[name](value))
+
+
+def test_a_switch_of_numpy_is_one():
+    assert not load_model("photonet", 10, pretrained=np.bool_(False)).pretrained
+
+
+def look_at_the_step(step):
+    raise AssertionError("it is not called")
+
+
+def test_a_callback_takes_what_it_is_given():
+    refused(lambda: quick(small_net(), digits_task(20), callbacks=[look_at_the_step]),
+            r"callback=.*look_at_the_step.*too many positional.*\n.*def look\(step, model, row\)")  # fmt: skip
+    quick(small_net(), digits_task(20), steps=1, callbacks=[print, lambda *all_of_it: None])
+
+
+def no_model():
+    return []
+
+
+NO_STRATEGIES = {  # what a strategy cannot be made of: what is said
+    "a share without a setup": ({"phases": [0.5]}, r"phases=\[0.5\] is not.*\n.*\n.*phases=\[\(0.5, setup\)\]"),
+    "a share that is a text": ({"phases": [("half", len)]}, "phases=.*'half'"),
+    "a phase without a setup": ({"phases": [(0.5, None)]}, "setup or penalty=None .*not a callable.*\n.*def setup"),
+    "no setup": ({"setup": None}, "setup or penalty=None is not possible"),
+    "a setup of no model": ({"setup": no_model}, "setup or penalty=.*too many positional"),
+    "a number as penalty": ({"penalty": 0.1}, "setup or penalty=0.1 is not possible"),
+}
+
+
+@pytest.mark.parametrize("what", NO_STRATEGIES)
+def test_a_strategy_is_made_of_functions_and_shares(what):
+    given, words = NO_STRATEGIES[what]
+    refused(lambda: Strategy(**{"setup": len, "steps": 2, "lr": 0.1} | given), words)
 
 
 @pytest.mark.parametrize("value", ["0", -1, None, 0.5, 2**70])
@@ -118,6 +167,9 @@ def test_weights_that_are_not_numbers_are_no_matter_of_the_rate():
     assert "before the first step" in said(lambda: fit(model, digits_task(20), steps=1, progress=False))
     assert all(torch.equal(tensor, before[name]) or tensor.isnan().any() for name, tensor in model.state_dict().items())
     assert "nothing to score" in said(lambda: evaluate(model, digits_task(20).test))
+    model.pretrained = model.has_statistics = True
+    assert "gives features that are not finite" in said(lambda: extract(model, digits_task(20).train.x, "all"))
+    assert np.isfinite(extract(model, digits_task(20).train.x, "stem")).all()  # which lies before the damage
 
 
 NO_PICTURES = {
@@ -180,8 +232,11 @@ def test_whole_stages_train(stages):
 
 def test_features_that_are_not_numbers_are_refused():
     features = np.ones((4, 3))
-    features[1, 2] = np.nan
-    assert "tenth of that rate" in said(lambda: probe(features, [0, 0, 1, 1]))
+    for value in (np.nan, -np.inf, 1e300, -1e200):  # the squares of the last two are too large for a number
+        features[1, 2] = value
+        assert "1 of the features are no numbers up to 1e+100" in said(lambda: probe(features, [0, 0, 1, 1]))
+    features[:, 2] = [1e99, 0, -1e99, -1e99]
+    assert probe(features, [0, 0, 1, 1]).score(features, [0, 0, 1, 1]) == 1
 
 
 GROUPS = {
@@ -292,6 +347,7 @@ NONSENSE = {
     "a stage that gives two things": lambda model: model.stages["layer4"].register_module("bn2", Pair()),
     "a stage for one dimension": lambda model: model.stages.__setitem__("layer4", torch.nn.Conv1d(8, 16, 3)),
     "a head that gives two things": lambda model: setattr(model, "head", Pair()),
+    "a head for other features": lambda model: setattr(model, "head", torch.nn.Linear(5, 10)),
     "a head without classes": lambda model: setattr(model, "head", torch.nn.Flatten(0)),
     "half precision": lambda model: model.half(),
     "double precision": lambda model: model.double(),
@@ -304,8 +360,8 @@ def test_a_model_that_cannot_run_says_so_before_it_is_trained(what):
     NONSENSE[what](model)
     words = "expected float32" if "precision" in what else "does not run on these pictures"
     assert words in said(lambda: quick(model, digits_task(20)))
+    assert words in said(lambda: evaluate(model, digits_task(20).test))
     if "precision" in what:
-        assert words in said(lambda: evaluate(model, digits_task(20).test))
         assert words in said(lambda: extract(model, digits_task(20).train.x, device="cpu"))
 
 
@@ -322,6 +378,13 @@ def test_fit_trains_where_gradients_are_switched_off(context):
     with context():
         quick(model, digits_task(20))
     assert not torch.equal(model.head.weight, before)
+
+
+def test_a_model_that_was_made_without_gradients_cannot_learn():
+    with torch.inference_mode():
+        model = small_net()
+    refused(lambda: quick(model, digits_task(20)), r"made inside of torch\.inference_mode\(\).*\n.*outside")
+    assert evaluate(model, digits_task(20).test).correct.shape == (200,)
 
 
 def test_after_a_divergence_the_old_head_reads_what_it_read():

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from toys import digits_task, quick, same, small_net, state
+from toys import digits_task, quick, refused, same, small_net, state
 
 from course_utils.data.splits import Split
 from course_utils.errors import CourseError, TrainingDiverged
+from course_utils.models import raw_pixels
 from course_utils.training.batches import hold_out, load
 from course_utils.training.evaluation import evaluate
 from course_utils.training.loop import one_cycle
@@ -282,11 +283,24 @@ def test_batches_of_one_picture(strategy):
     model.stages["layer4"] = torch.nn.Sequential(
         model.stages["layer4"], torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(16)
     )
+    model.has_statistics = True
     task = digits_task()
     quick(model, task, strategy, batch_size=1)
     quick(model, task, "from_scratch", batch_size=1)
     task = replace(task, train=Split(task.train.x[:1], task.train.y[:1]))
     assert quick(copy.deepcopy(model), task, strategy).batch_size == 1
+
+
+def test_an_untrained_network_takes_no_batches_of_one_picture():
+    """Its batch norm would stay where it began, at statistics that are nobody's."""
+    task, alone = digits_task(), Split(digits_task().train.x[:1], digits_task().train.y[:1])
+    for settings in ({"task": task, "batch_size": 1}, {"task": replace(task, train=alone)}):
+        for strategy in ("from_scratch", "fine_tuning"):
+            refused(lambda each=settings | {"strategy": strategy}: quick(small_net(), **each), "batch_size=2 or more")
+    quick(small_net(), task, "feature_extraction", batch_size=1)  # which takes the statistics of all pictures
+    plain = raw_pixels(32, 10)
+    plain.has_statistics = plain.pretrained = False
+    assert quick(plain, task, "from_scratch", batch_size=1).batch_size == 1  # it has no batch norm
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from toys import digits_task, quick, same, small_net, state
+from toys import digits_task, quick, refused, same, small_net, state
 
 from course_utils import count_parameters, extract, load_model
 from course_utils.errors import CourseError
@@ -224,6 +224,8 @@ def lite0_like():
     (lite0_like, ["conv_dw"], "conv_dw is a Conv2d.*ungrouped convolution.*end here in conv_pw"),
     (small_net, "all-linear", "no layer is called so.*end here in 0, conv1, conv2"),
     (small_net, ["head"], "no layer is called so"),
+    (small_net, [None], "no layer is called so"),
+    (small_net, 5, "targets='5' is not possible: no layer is called so"),
     (lambda: nn.Sequential(*[nn.Linear(3, 3)] * 2), ["0"], "0 is a Linear.*used once"),
 ])  # fmt: skip
 def test_a_target_that_will_not_do_is_told_near_names_and_changes_nothing(make, targets, told):
@@ -344,6 +346,11 @@ def test_where_an_adapter_cannot_be_written_is_said(tmp_path, place):
     (tmp_path / "file").write_text("")
     with pytest.raises(CourseError, match="The adapter cannot be written"):
         lora.save_adapter(stir(add_lora(conv_net(), 2, 4, ["2"])), tmp_path / place)
+
+
+@pytest.mark.parametrize("path", ["", ".", None, 5])
+def test_what_is_no_path_of_a_file_is_said(path):
+    refused(lambda: lora.save_adapter(add_lora(conv_net(), 2, 4, ["2"]), path), "The adapter cannot be written: .*\n")
 
 
 def test_a_head_of_ones_own_goes_to_a_model_with_such_a_head(tmp_path):

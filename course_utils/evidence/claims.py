@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from course_utils.data.splits import show_some
-from course_utils.errors import CourseError
+from course_utils.errors import CourseError, check_switch
 from course_utils.evidence.items import GROUPS, Tested, half_interval, measure_of, tested
 
 FEWEST_PAIRS = 5  # below, there are points and no interval
@@ -40,8 +40,8 @@ def mean_interval(values: np.ndarray, over_items: float = 0.0) -> Interval:
     slightly too wide. Source: Owen 2007, "The pigeonhole bootstrap", section 3.
     """
     values = np.asarray(values, float)
-    if values.ndim != 1:
-        raise CourseError(f"mean_interval takes one value a seed; these have the shape {values.shape}.")
+    if values.ndim != 1 or not len(values):
+        raise CourseError(f"mean_interval takes one value a seed, one at least; these have the shape {values.shape}.")
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Interval(mean, float("nan"), float("nan"), n)
@@ -51,6 +51,8 @@ def mean_interval(values: np.ndarray, over_items: float = 0.0) -> Interval:
 
 def accuracy_of(runs: pd.DataFrame) -> Interval:
     """The mean of one arm's runs, as `measure_of` their task says, and its interval as in `paired_difference`."""
+    if "accuracy" not in runs or not len(runs):
+        raise CourseError("accuracy_of takes runs with their accuracy, one at least.\nDoes a filter leave no row?")
     measure = measure_of(runs["task"].iloc[0] if "task" in runs else None)
     found = tested(runs, measure)
     over_items = half_interval(found.right.mean(0), found.weights, found.groups) if found else 0.0
@@ -110,7 +112,10 @@ def paired_difference(
         CourseError: an arm or column is missing, no seed is in both arms, an arm has several rows a seed or an
             accuracy that is no number, or hits that do not fit.
     """
+    check_switch("items", items)
     arms = [_arm(table, value, on, measure) for value in (a, b)]
+    if arms[0].equals(arms[1]):
+        raise CourseError(f"a and b are both {a!r}, and nothing differs from itself.\nGive two values of {on!r}.")
     seeds = arms[0].index.intersection(arms[1].index).sort_values()
     if seeds.empty:
         raise CourseError(f"No seed has both {a!r} and {b!r}, so nothing can be paired.")
@@ -147,8 +152,7 @@ def _values(rows: pd.DataFrame, found: Tested | None, measure: str) -> np.ndarra
 
 def _arm(table: pd.DataFrame, value: object, on: str, measure: str) -> pd.DataFrame:
     """The rows of one arm, by seed."""
-    missing = [name for name in ("seed", "accuracy", on) if name not in table]
-    if missing:
+    if missing := [name for name in ("seed", "accuracy", on) if name not in table]:
         raise CourseError(f"The table has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}.")
     if measure not in MEASURES:
         raise CourseError(f"measure={measure!r} is not possible.\nGive one of {', '.join(map(repr, MEASURES))}.")

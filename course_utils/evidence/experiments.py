@@ -69,7 +69,7 @@ def run_grid(
 
     Args:
         function: `function(seed, **setting)` does one run and returns a dict, `accuracy` among it.
-        grid: settings, all of the same names, as from `grid_of`.
+        grid: settings, all of the same names, as from `grid_of`: texts and numbers.
         seeds: each setting is run with each of them.
         measures: what a run returns, in the order of the columns; None for whatever the first one does.
     Returns:
@@ -79,6 +79,8 @@ def run_grid(
             weights are not the ones on their card; a file has two rows of one run; nothing more can be written.
     """
     grid, seeds = list(grid), list(seeds)
+    if not isinstance(name, str):
+        raise CourseError(f"{name!r} is no name for an experiment.\nGive a text, such as 'my_run', for its rows.")
 
     def left() -> list[dict]:
         return _missing(results.usable(name, version), grid, seeds)
@@ -103,6 +105,12 @@ def run_grid(
 def _complete(
     function: Callable[..., dict], missing: list[dict], name: str, version: int, measures: Sequence[str] | None
 ) -> None:
+    from course_utils.models.loading import PHOTONETS
+
+    known = (*PHOTONETS, "efficientnet_lite0")
+    if strange := [run["backbone"] for run in missing if run.get("backbone", known[0]) not in known]:
+        raise CourseError(f"Rows of the backbone {strange[0]!r} cannot be kept: nobody knows its weights' checksum.\n"
+                          f"Take {', '.join(known)}; or call the setting otherwise, such as network.")  # fmt: skip
     writer, marks = results.Writer(name, results.usable(name, version)), _marks(version)
     work = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
     finished = work(joblib.delayed(one_run)(function, run, measures) for run in missing)
@@ -147,6 +155,8 @@ def tuned(name: str, *wanted: str, **arm: object) -> Any:
         arm: column -> the value that its rows have, or a tuple of several.
     """
     rows = load_results(name)
+    if unknown := [column for column in (*(wanted or [""]), *arm, "accuracy") if column not in rows]:
+        raise CourseError(f"The rows of {name} have no column {unknown[0]!r}.\nTake some of {', '.join(rows)}.")
     for column, value in arm.items():
         rows = rows[rows[column].isin(value if isinstance(value, tuple) else (value,))]
     if rows.empty:
@@ -159,11 +169,15 @@ def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list
     names = list(pd.DataFrame(runs))
     done = set(results.keys_of(rows.reindex(columns=names), names).itertuples(index=False, name=None))
     keys = list(results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None))
-    numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) for seed in seeds)
+    numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) and seed == seed for seed in seeds)
     if not runs or len(set(keys)) < len(keys) or not numbers:
         raise CourseError(f"There are {len(grid)} settings, and the seeds {seeds}.\nGive some, numbers, each once.")
-    if taken := {"", "seed", *results.MARKS} & {name for setting in grid for name in setting}:
-        raise CourseError(f"No setting can be called {', '.join(map(repr, taken))}: it is taken.\nChoose another name.")
+    for name, value in itertools.chain(*(setting.items() for setting in grid)):
+        if not isinstance(name, str) or name in ("", "seed", *results.MARKS):
+            raise CourseError(f"No setting can be called {name!r}: rows have that, or it is no name.\nChoose another.")
+        if callable(value) or " at 0x" in str(value):
+            raise CourseError(f"{name}={value!r} is no setting: the next kernel has another such thing.\n"
+                              "Give a text or a number, by which your function looks it up.")  # fmt: skip
     return [run for run, key in zip(runs, keys, strict=True) if key not in done]
 
 
@@ -200,7 +214,7 @@ def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
     which = ", ".join(f"{name} {value}" for name, value in run.items())
     if not isinstance(result, dict) or not any(map(results.SCORE.fullmatch, map(str, result))):
         raise CourseError(f"The run {which} returns {result!r}.\nExpected a dict, such as {{'accuracy': 0.5}}.")
-    if taken := [name for name in result if name in run or name in results.MARKS]:
+    if taken := [name for name in result if name in run or name in ("backbone", *results.MARKS)]:
         raise CourseError(
             f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
             "It would be overwritten. Return the result under another name."

@@ -54,14 +54,7 @@ def from_torchvision(name: str, pretrained: bool, image_size: int | None) -> Mod
         net.load_state_dict(_torchvision_state(name, weights))
     stages, head = cut(net)
     return Model(
-        name,
-        stages,
-        width,
-        IMAGENET_STATISTICS,
-        image_size or 224,
-        head,
-        list(weights.meta["categories"]),
-        pretrained,
+        name, stages, width, IMAGENET_STATISTICS, image_size or 224, head, list(weights.meta["categories"]), pretrained
     )
 
 
@@ -109,14 +102,11 @@ def efficientnet_lite0(pretrained: bool, image_size: int | None) -> Model:
         names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
         net.load_state_dict(dict(zip(names, _lite0_tensors(), strict=True)), strict=False)
     blocks = {f"layer{k}": net.blocks[a:b] for k, (a, b) in enumerate(((0, 2), (2, 3), (3, 5), (5, 7)), 1)}
-    stages = OrderedDict(
-        stem=nn.Sequential(net.conv_stem, net.bn1), **blocks, last=nn.Sequential(net.conv_head, net.bn2)
-    )
+    stem, last = nn.Sequential(net.conv_stem, net.bn1), nn.Sequential(net.conv_head, net.bn2)
+    stages = OrderedDict(stem=stem, **blocks, last=last)
     classes = list(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])  # the names of ImageNet, in its order
     size = image_size or LITE0_SIZE
-    return Model(
-        "efficientnet_lite0", stages, 1280, LITE0_STATISTICS, size, net.classifier, classes, pretrained
-    )
+    return Model("efficientnet_lite0", stages, 1280, LITE0_STATISTICS, size, net.classifier, classes, pretrained)
 
 
 def _lite0_tensors() -> list[torch.Tensor]:
@@ -145,12 +135,16 @@ def lite0_file() -> Path:
 def from_timm(name: str, pretrained: bool, image_size: int | None) -> Model:
     """Any picture model of timm as one stage that ends in pooled features, with its own statistics and size."""
     import timm
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
 
     if name.split(".")[0] not in timm.list_models():
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:4])
         hint = f"Near it: {near}." if near and name else "All its names: timm.list_models()."
         raise CourseError(f"timm has no model {name!r}.\n{hint}")
     try:
+        hub = pretrained and timm.get_pretrained_cfg(name).hf_hub_id
+        if hub and not try_to_load_from_cache(hub, "model.safetensors"):
+            ask(hf_hub_url(hub, "config.json"), name).close()  # the hub's own client would retry for long, in silence
         net = timm.create_model(name, pretrained=pretrained)
     except Exception as error:  # the hub's client raises its own kinds for no network, no file, no weights
         raise ModelUnavailable(
@@ -164,13 +158,6 @@ def from_timm(name: str, pretrained: bool, image_size: int | None) -> Model:
         raise CourseError(f"timm's {name} takes {config['input_size'][-1]} px alone. Leave out image_size.")
     head = net.get_classifier()
     net.reset_classifier(0)
-    statistics = (tuple(config["mean"]), tuple(config["std"]))
-    return Model(
-        f"timm:{name}",
-        OrderedDict(backbone=net),
-        head.in_features,
-        statistics,
-        image_size or config["input_size"][-1],
-        head,
-        pretrained=pretrained,
-    )
+    statistics, size = (tuple(config["mean"]), tuple(config["std"])), image_size or config["input_size"][-1]
+    stages = OrderedDict(backbone=net)
+    return Model(f"timm:{name}", stages, head.in_features, statistics, size, head, pretrained=pretrained)

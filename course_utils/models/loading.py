@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from course_utils import ROOT
-from course_utils.errors import CourseError, ModelUnavailable, check_number
+from course_utils.errors import CourseError, ModelUnavailable, check_number, check_switch
 from course_utils.models import libraries
 from course_utils.models.backbones import PHOTONET_STATISTICS, Model, PhotoNet
 
@@ -42,15 +42,12 @@ def load_model(
         ModelUnavailable: the weights are neither on this machine nor to be had.
         CourseError: no such model, or fewer than two classes.
     """
-    if num_classes is not None:
-        check_number("num_classes", num_classes, least=2, below=10**6, whole=True)
+    check_number("num_classes", num_classes, least=2, below=10**6, whole=True, optional=True)
     check_number("seed", seed, least=0, whole=True, below=2**63)
-    if pretrained not in (True, False):  # any text would count as True
-        raise CourseError(f"pretrained={pretrained!r} is not possible.\nGive True or False.")
-    if image_size is not None:
-        check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True)
-        if name not in PHOTONETS and image_size % 32:
-            raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32.")
+    check_switch("pretrained", pretrained)
+    check_number("image_size", image_size, least=32 if name in PHOTONETS else 64, whole=True, optional=True)
+    if image_size and name not in PHOTONETS and image_size % 32:
+        raise CourseError(f"image_size={image_size} is not possible for {name}.\nGive a multiple of 32.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _build(name, pretrained, image_size)
@@ -75,7 +72,7 @@ def _build(name: str, pretrained: bool, image_size: int | None) -> Model:
         return _photonet(name, pretrained, image_size)
     if name == "efficientnet_lite0":
         return libraries.efficientnet_lite0(pretrained, image_size)
-    if name in libraries.TORCHVISION:
+    if name in list(libraries.TORCHVISION):  # a list, which may be asked for anything
         return libraries.from_torchvision(name, pretrained, image_size)
     if isinstance(name, str) and name.startswith("timm:"):
         return libraries.from_timm(name.removeprefix("timm:"), pretrained, image_size)

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from course_utils.device import choose_device, in_chunks
-from course_utils.errors import CourseError
+from course_utils.device import choose_device, in_chunks, out_of_memory
+from course_utils.errors import CourseError, check_finite
 from course_utils.models.backbones import Model
 from course_utils.threads import share_of_processor
 from course_utils.training.batches import class_logits, labels_of
@@ -57,18 +57,13 @@ def evaluate(model: Model, split: Any, device: torch.device | str | None = None)
     device = choose_device(device)
     model.to(device)
     x = model.encode(split.x).to(device)
-    with share_of_processor(device.type), inference(model):
+    advice = "Load it with num_classes=len(task.classes), and train it on the same task."
+    with explained(model, advice), share_of_processor(device.type), inference(model):
         logits = torch.cat(in_chunks(lambda part: class_logits(model, model.prepare(part)), x)).cpu()
-    if int(y.max()) >= logits.shape[1] or int(y.min()) < 0:
-        raise CourseError(
-            f"The labels go from {int(y.min())} to {int(y.max())}, the model has {logits.shape[1]} outputs.\n"
-            "Load it with num_classes=len(task.classes), and train it on the same task."
-        )
-    if not logits.isfinite().all():
-        raise CourseError(
-            f"{model.name} answers with values that are not finite numbers, so there is nothing to score.\n"
-            "Did its training diverge? Load it again, and try a tenth of that rate."
-        )
+        outputs = logits.shape[1]
+    if int(y.max()) >= outputs or int(y.min()) < 0:
+        raise CourseError(f"The labels go from {y.min()} to {y.max()}, the model has {outputs} outputs.\n{advice}")
+    check_finite(logits.isfinite().all(), f"{model.name} gives logits that are not finite: there is nothing to score")
     return score_from(logits, y, model.classes)
 
 
@@ -83,6 +78,20 @@ def inference(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextlib.contextmanager
+def explained(model: Model, advice: str) -> Iterator[None]:
+    """Inside, what torch says of shapes and kinds becomes an error that says what it means, and gives `advice`."""
+    try:
+        yield
+    except (RuntimeError, AttributeError, TypeError, IndexError) as error:
+        if isinstance(error, RuntimeError) and out_of_memory(error):
+            raise
+        raise CourseError(
+            f"{model.name} does not run on these pictures, or its head does not take {model.width} features\n"
+            f"({str(error).splitlines()[0][:200]}).\n{advice}"
+        ) from error
 
 
 def _check(model: Model, split: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from course_utils.device import choose_device, out_of_memory, seeded
-from course_utils.errors import CourseError, TrainingDiverged, check_number
+from course_utils.errors import CourseError, TrainingDiverged, check_finite, check_function, check_number, check_switch
 from course_utils.models.backbones import HEAD, Model
 from course_utils.threads import share_of_processor
 from course_utils.training.batches import hold_out, load
-from course_utils.training.evaluation import Score, evaluate, inference
+from course_utils.training.evaluation import Score, evaluate, explained, inference
 from course_utils.training.history import History
 from course_utils.training.loop import Callback, Run
 from course_utils.training.strategies import Setup, Strategy, as_strategy
@@ -58,7 +58,7 @@ def fit(
     """
     plan = as_strategy(strategy)
     lr = plan.lr if lr is None else lr
-    _check_settings(lr, steps, epochs, batch_size, validation, seed, callbacks, augment)
+    _check_settings(lr, steps, epochs, batch_size, validation, seed, callbacks, augment, progress)
     check_number("steps", plan.steps if steps is None else steps, least=1, whole=True)
     seed = int(seed)  # NumPy's whole numbers are no int for torch
     _check_fit(model, task)
@@ -104,21 +104,22 @@ def _deterministic(device: torch.device) -> contextlib.AbstractContextManager:
 
 def _check_settings(
     lr: float, steps: int | None, epochs: float | None, batch_size: int, validation: float | None, seed: int,
-    callbacks: Sequence, augment: bool | None,
+    callbacks: Sequence, augment: bool | None, progress: bool,
 ) -> None:  # fmt: skip
     if steps is not None and epochs is not None:
         raise CourseError(f"Both steps={steps} and epochs={epochs} are given; they say the same thing: give one.")
     check_number("lr", lr, above=0)
     check_number("batch_size", batch_size, least=1, whole=True)
     check_number("seed", seed, least=0, whole=True, below=2**63)
-    if epochs is not None:
-        check_number("epochs", epochs, above=0)
-    if validation is not None:
-        check_number("validation", validation, above=0, below=1)
-    if augment not in (True, False, None):
-        raise CourseError(f"augment={augment!r} is not possible.\nGive True, False or None.")
+    check_number("epochs", epochs, above=0, optional=True)
+    check_number("validation", validation, above=0, below=1, optional=True)
+    check_switch("progress", progress)
+    if augment is not None:
+        check_switch("augment", augment)
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise CourseError(f"callbacks={callbacks!r} is not possible.\nGive a list of functions: callbacks=[look].")
+    for callback in callbacks:
+        check_function("callback", callback, "def look(step, model, row): ...", 3)
 
 
 def _check_fit(model: Model, task: Any) -> None:
@@ -127,11 +128,12 @@ def _check_fit(model: Model, task: Any) -> None:
         raise CourseError(f"fit takes a model of load_model; this is a {type(model).__name__}.")
     if not hasattr(task, "train"):
         raise CourseError(f"fit takes a whole task, whose train split it reads; this is a {type(task).__name__}.")
-    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-        raise CourseError(
-            f"{model.name} has weights that are not finite numbers before the first step: it cannot learn.\n"
-            "Did an earlier training diverge? Load it again."
-        )
+    tensors = model.state_dict().values()
+    if any(tensor.is_inference() for tensor in tensors):
+        raise CourseError(f"{model.name} was made inside of torch.inference_mode(), so its weights cannot change.\n"
+                          "Load or copy it outside, then train it.")  # fmt: skip
+    finite = all(tensor.isfinite().all() for tensor in tensors)
+    check_finite(finite, f"{model.name} has weights that are not finite numbers before the first step: it cannot learn")
 
 
 def _try_out(model: Model, picture: torch.Tensor, task: Any) -> None:
@@ -140,15 +142,7 @@ def _try_out(model: Model, picture: torch.Tensor, task: Any) -> None:
     advice = f'Load it with load_model("{model.name}", num_classes={count}).'
     if model.head is None:
         raise CourseError(f"{model.name} has no head yet.\n{advice}")
-    try:
-        with share_of_processor(picture.device.type), inference(model):
-            outputs = model(model.prepare(picture)).shape[1]
-    except (RuntimeError, AttributeError, TypeError, IndexError) as error:
-        if isinstance(error, RuntimeError) and out_of_memory(error):
-            raise
-        raise CourseError(
-            f"{model.name} does not run on these pictures, or its head does not take {model.width} features\n"
-            f"({str(error).splitlines()[0][:200]}).\n{advice}"
-        ) from error
+    with explained(model, advice), share_of_processor(picture.device.type), inference(model):
+        outputs = model(model.prepare(picture)).shape[1]
     if outputs != count:
         raise CourseError(f"{model.name}'s head has {outputs} outputs, the task {count} classes.\n{advice}")

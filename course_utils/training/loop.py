@@ -80,8 +80,12 @@ class Run:
         optimiser = torch.optim.AdamW(groups, fused=True)
         self.began = self.began or time.perf_counter()  # torch imports for seconds at its first optimiser
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: one_cycle((step + 0.5) / max(count, 1)))
-        if phase == 1 and not self.model.has_statistics and frozen_prefix(self.model):
-            estimate_batch_norm(self.model, self.data.x)
+        if phase == 1 and not self.model.has_statistics:
+            if frozen_prefix(self.model):
+                estimate_batch_norm(self.model, self.data.x)
+            elif self.size == 1 and not self.extra and any(isinstance(m, NORMS) for m in self.model.stages.modules()):
+                raise CourseError(f"{self.model.name} is untrained, and one picture has no spread for its batch norm.\n"
+                                  "Give batch_size=2 or more, and as many pictures; or begin pretrained.")  # fmt: skip
         pictures = count * self.size
         feed = Feed(self.model, self.data.x, self.mirror, pictures)
         extra_feed = self.extra and Feed(self.model, self.extra.x, self.mirror, pictures)
@@ -97,11 +101,7 @@ class Run:
             self._record(phase, loss, accuracy, rate, held_out_feed)
 
     def _step(
-        self,
-        feed: Feed,
-        extra_feed: Feed | None,
-        optimiser: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
+        self, feed: Feed, extra_feed: Feed | None, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> list[float]:
         """One update; returns the batch's loss and accuracy before it."""
         h, y = _draw(feed, self.data, self.order)

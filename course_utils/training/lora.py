@@ -147,17 +147,17 @@ def unmerge_lora(model: nn.Module) -> nn.Module:
 
 def save_adapter(model: nn.Module, path: str | Path) -> None:
     """Write the active adapter as safetensors: factors, a course model's head and classes, the base's checksum."""
-    parts, path = _active(model), Path(path)
+    parts = _active(model)
     first, targets = next(iter(parts.values())), [p for p, part in parts.items() if isinstance(part, Factors)]
     about = {"rank": first.rank, "alpha": first.alpha, "targets": targets, "base": _checksum(model)}
     if isinstance(model, Model):
         about |= {"model": model.name, "head": {key: getattr(model, key) for key in HEAD}}
     tensors = {f"{place}.{k}": t.contiguous() for place, part in parts.items() for k, t in part.state_dict().items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as beside:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as beside:
             save_file(tensors, beside, {"lora": (said := json.dumps(about)), "sha256": digest_of(tensors, said)})
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:
         raise CourseError(f"The adapter cannot be written: {error}.\nGive the path of a file, elsewhere.") from error
 
 
@@ -196,7 +196,7 @@ def _find(model: nn.Module, targets: str | list[str]) -> dict[str, nn.Module]:
     places = Counter(id(m) for _, m in _backbone(model).named_modules(remove_duplicate=False))
     able = {p: m for p, m in layers.items() if type(m) in KINDS and getattr(m, "groups", 1) == places[id(m)] == 1}
     found = {}
-    for target in [targets] if isinstance(targets, str) else targets or [""]:
+    for target in map(str, targets if isinstance(targets, (list, tuple, set)) and targets else [targets]):
         pattern = target if target is targets else rf"(.*\.)?{re.escape(target)}"
         try:
             hits = {p: m for p, m in layers.items() if re.fullmatch(pattern, p)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from course_utils.errors import CourseError, check_number
+from course_utils.errors import CourseError, check_function, check_number, check_switch
 from course_utils.models.backbones import Model
 from course_utils.training.freezing import freeze, freeze_batch_norm, unfreeze
 
@@ -56,12 +56,15 @@ class Strategy:
     positions: int = 1
 
     def __post_init__(self) -> None:
-        shares = [share for share, _ in self.phases]
-        if any(not 0 < share < 1 for share in shares) or sum(shares) >= 1:
+        pairs = [pair if isinstance(pair, (tuple, list)) and len(pair) == 2 else (0, 0) for pair in self.phases]
+        shares = [share for share, _ in pairs]
+        if not all(isinstance(share, float) and share > 0 for share in shares) or sum(shares) >= 1:
             raise CourseError(
-                f"The phases take shares {shares} of the steps; expected each above 0, their sum below 1.\n"
-                "The first setup has the rest: phases=[(0.5, setup)] splits the steps in halves."
+                f"phases={self.phases!r} is not possible.\nGive pairs (share of the steps, setup), in all below 1:\n"
+                "the first setup has the rest, so phases=[(0.5, setup)] splits the steps in halves."
             )
+        for function in (self.setup, self.penalty or len, *(setup for _, setup in pairs)):
+            check_function("setup or penalty", function, "def setup(model): return model.head.parameters()")
 
     def schedule(self, steps: int) -> list[tuple[int, Setup]]:
         """How many of `steps` each setup has, in order."""
@@ -104,8 +107,8 @@ def fine_tuning(update_statistics: bool = False, share: float | None = None) -> 
             are: a few small batches estimate them badly. Those of an untrained network always follow.
         share: the backbone's rate as a share of the head's; default: a tenth.
     """
-    if share is not None:
-        check_number("share", share, above=0)
+    check_switch("update_statistics", update_statistics)
+    check_number("share", share, above=0, optional=True)
     return _strategy("fine_tuning", _from_stage(0, "fine_tuning", update_statistics, share=share))
 
 
