@@ -158,7 +158,7 @@ def of_freezing(network):
 
 
 RULES = {  # what people say begins so -> what the two networks' cells must tell
-    '"Transfer needs': (lambda: [word for pair in of_fewer() for word in pair], lambda: []),
+    '"Transfer needs': (lambda: [word for pair in of_fewer() for word in pair], list),
     '"Early layers': (lambda: of_the_stem("stages"), lambda: of_the_stem("stages_lite0")),
     '"Late layers': (lambda: of_the_last("stages"), lambda: of_the_last("stages_lite0")),
     '"Below 500': (lambda: of_freezing("photonet"), lambda: of_freezing("efficientnet_lite0")),
