@@ -218,7 +218,7 @@ EXERCISES = [
 QUESTIONS = [
     Question(
         name="02-freeze",
-        text="Ten pictures of each letter, far below 500. What is more accurate on new fonts?",
+        text="PhotoNet, ten pictures of each letter, far below 500. What is more accurate on new fonts?",
         options=(
             Option("Freezing the backbone, by 5 points or more"),
             Option("The two lie closer together"),
