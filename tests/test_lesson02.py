@@ -19,7 +19,7 @@ from course_utils import check, claim, paired_difference
 from course_utils.data.downloads import find_data
 from course_utils.data.tasks import Split, Task, load_task
 from course_utils.errors import CourseError, DataUnavailable
-from course_utils.evidence.claims import mean_interval
+from course_utils.evidence.claims import Effect, mean_interval
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack, unpack
 from course_utils.lessons.lesson02 import compared, epoch_selection, figures, leakage
@@ -27,6 +27,7 @@ from course_utils.lessons.lesson02.epoch_selection import DRAWS, EPOCHS, OTHERS,
 from course_utils.lessons.lesson02.exercises.copies import copies, planted
 from course_utils.lessons.lesson02.exercises.core import _tried, freeze
 from course_utils.lessons.lesson02.figures import embeddings, epochs, leaked_and_clean
+from course_utils.lessons.lesson02.figures.by_task import _leader
 from course_utils.lessons.lesson02.neighbourhood import COUNT, Neighbours, most_ordinary, neighbour_share, neighbours_of
 from course_utils.pretraining import recipe, tiny_imagenet
 from course_utils.tools.run import ROOT
@@ -536,6 +537,13 @@ def test_the_titles_say_what_transfer_adds_and_who_leads():
     assert "PhotoNet, letters: fine-tuning 60 to 63 %" in figure.words
     leaders = [ax.get_title(loc="left") for ax in drawn(the_differences).axes]
     assert leaders == ["letters: fine-tuning", "digits: freezing", "tiles: not clear", "ants and bees: not clear"]
+
+
+def test_a_leader_on_one_network_alone_bears_its_sign():
+    level, ahead, behind = (Effect(mean, mean - 0.02, mean + 0.02, 10, 9, 0, np.zeros(10)) for mean in (0, 0.05, -0.05))
+    said = [_leader({"photonet": one, "efficientnet_lite0": other}) for one, other in
+            ((ahead, ahead), (ahead, level), (level, behind), (ahead, behind), (level, level))]  # fmt: skip
+    assert said == ["fine-tuning", "fine-tuning ●", "freezing ■", "fine-tuning ●, freezing ■", "not clear"]
 
 
 def test_a_difference_that_may_be_none_is_hollow():

@@ -217,7 +217,7 @@ lesson02.figures.accuracy_by_task(photonet, lite0)
 # </details>
 #
 # What a backbone is worth depends on the task. For letters it is worth a lot. For digits it is worth little: a head on
-# random weights does nearly as well, perhaps because a 7 is mostly in the same place. On tiles nobody is good. So try the
+# random weights does nearly as well. On tiles nobody is good. So try the
 # controls as well; they cost seconds.
 #
 # ## Freeze, or fine-tune? · 5 min
@@ -241,8 +241,8 @@ recall("02-freeze", "C" if ten.mean >= 0.05 else "A" if ten.mean <= -0.05 else "
 
 # %% [markdown]
 # The two networks disagree. With PhotoNet fine-tuning is ahead for letters at every size: it seems that its frozen
-# features lack something that a few updates can mend. With EfficientNet-Lite0 freezing is ahead in some cells. On tiles,
-# and on ants and bees, we cannot tell.
+# features lack something that a few updates can mend. With EfficientNet-Lite0 freezing is ahead for ten digits,
+# and with two letters or digits of each. On tiles, and on ants and bees, we cannot tell.
 #
 # The **primary claims**, written down before the grids ran, are about ten letters of each class. Everything else in the
 # figure is exploratory. A network is a draw too, so two PhotoNets of other seeds come first:
@@ -268,8 +268,8 @@ spot_check("heads")
 # Fine-tuning and from scratch had 400 updates of 16 pictures, and twelve settings or more to choose from on PhotoNet,
 # six on EfficientNet-Lite0 (at 64 pixels), tried on other seeds within the training pool; the heads are fitted to the end, with a penalty, a stage and the number of
 # places chosen in the same way. Test letters are in five font families that nobody learned from, and the settings
-# were chosen on families held out like them. All settings were chosen at ten of each and used at all sizes, which may
-# be why from scratch falls behind at forty letters. The intervals count other seeds and other test pictures, those of
+# were chosen on families held out like them. Stages and rates were chosen at ten of each and used at all sizes, the
+# heads' penalty at each: away from ten the frozen arm is tuned better, and from scratch may fall behind for that. The intervals count other seeds and other test pictures, those of
 # one font, tile or photograph together. Ants and bees are shown for PhotoNet alone, whose source holds neither.
 # </details>
 #

@@ -1,7 +1,5 @@
 """Ways to use a backbone compared task by task: accuracies, and fine-tuning against freezing."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +16,7 @@ from course_utils.plots.comparisons import (
     name_ends,
     signed,
 )
-from course_utils.plots.style import Drawing, ground, look, say, styled
+from course_utils.plots.style import SIGNS, Drawing, ground, look, say, styled
 
 ARMS = {"fine_tuning": "fine-tuning", "feature_extraction": "frozen", "from_scratch": "from scratch"}
 TILES = 60  # per cent that the panel of tiles shows; the others 100
@@ -99,7 +97,7 @@ def differences_by_task(*tables: pd.DataFrame) -> Figure:
         for (backbone, n), effect in found.items():
             _point(ax, n, effect, *MARKERS[backbone])
         _sizes(ax, sorted({n for _, n in found}))
-        ax.set_title(f"{title}: {_leader([effect for (_, n), effect in found.items() if n == READ_AT])}")
+        ax.set_title(f"{title}: {_leader({b: effect for (b, n), effect in found.items() if n == READ_AT})}")
         said.append(f"{title}: " + ", ".join(
             f"{100 * e.mean:+.0f} points with {n} on {BACKBONES[b]}" for (b, n), e in found.items()) + ".")  # fmt: skip
     _explain(axes[0], [table["backbone"].iloc[0] for table in tables])
@@ -107,12 +105,14 @@ def differences_by_task(*tables: pd.DataFrame) -> Figure:
     return say(figure, f"Fine-tuning minus freezing, above zero fine-tuning is better. {' '.join(said)}")
 
 
-def _leader(effects: Iterable[Effect]) -> str:
-    """Who is clearly ahead in all of these comparisons."""
-    effects = list(effects)
-    if all(effect.low > 0 for effect in effects):
-        return "fine-tuning"
-    return "freezing" if all(effect.high < 0 for effect in effects) else "not clear"
+def _leader(effects: dict[str, Effect]) -> str:
+    """Who is clearly ahead, and by its sign on which network, where that is so on some of them alone."""
+    said = []
+    for way, sign in (("fine-tuning", 1), ("freezing", -1)):
+        clear = [network for network, effect in effects.items() if min(sign * effect.low, sign * effect.high) > 0]
+        marks = [SIGNS[MARKERS[network][0]] for network in clear if len(clear) < len(effects)]
+        said += [" ".join([way, *marks])] if clear else []
+    return ", ".join(said) or "not clear"
 
 
 def _point(ax: Axes, size: int, effect: Effect, marker: str, beside: float) -> None:
