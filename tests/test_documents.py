@@ -109,6 +109,7 @@ PROMISES = {  # (study, network) -> the difference that its primary claim is abo
     ("transfer", "PhotoNet"): (lambda: of_transfer("photonet"), 0),
     ("transfer_photonets", "photonet-1"): (lambda: of_transfer("photonet-1"), 0),
     ("transfer_photonets", "photonet-2"): (lambda: of_transfer("photonet-2"), 0),
+    ("transfer_lite0", "EfficientNet-Lite0"): (lambda: of_transfer("efficientnet_lite0"), 0),
     ("optimism", "PhotoNet"): (of_optimism, 0),
 }  # fmt: skip
 PROMISED = re.findall(
@@ -146,15 +147,18 @@ def of_the_stem(study):
 def of_the_last(study):
     trained = probed(study).query("network == 'pretrained' and task != 'textures'")
     for task, rows in trained.groupby("task"):
-        chosen, last = rows["chosen"].iloc[0], stages_of(rows)[-1]
-        lead = (chosen, last, "stage", measure_of(task))
-        yield f"{TASKS[task]} {chosen}" + ("" if chosen == last else f" {said(paired_difference(rows, *lead))}")
+        chosen, last, told = rows["chosen"].iloc[0], stages_of(rows)[-1], ""
+        if chosen != last:
+            told = f" {said(paired_difference(rows, chosen, last, on='stage', measure=measure_of(task)))}"
+        yield f"{TASKS[task]} {chosen}{told}"
 
 
 def of_freezing(network):
     rows = ways_to_use(network)
-    for task, per_class in rows[["task", "per_class"]].drop_duplicates().itertuples(index=False):
-        yield f"{TASKS[task]} with {per_class}: {said(gap(rows, task, per_class))}"
+    for task, part in rows.groupby("task"):
+        sizes = sorted(part["per_class"].unique())
+        gaps = ", ".join(said(gap(rows, task, size)) for size in sizes)
+        yield f"{TASKS[task]} ({', '.join(map(str, sizes))}): {gaps}"
 
 
 RULES = {  # what people say begins so -> what the two networks' cells must tell
@@ -171,4 +175,4 @@ def test_the_results_page_tells_each_rule_on_both_networks(rule):
     cells = line.split(" | ")[1:3]
     for cell, told in zip(cells, RULES[rule], strict=True):
         assert [words for words in told() if words not in cell] == []
-        assert len(re.findall(r"\[", cell)) == sum("[" in words for words in told())
+        assert cell.count("[") == sum(words.count("[") for words in told())

@@ -29,7 +29,7 @@ from course_utils.errors import BadData, CourseError
 from course_utils.evidence.claims import claim, paired_difference
 from course_utils.evidence.experiments import load_results
 from course_utils.evidence.results import pack
-from course_utils.grids.studies import TRYING
+from course_utils.grids.studies import CHOOSING, TRYING
 from course_utils.lessons import lesson00
 from course_utils.lessons.lesson00 import figures
 from course_utils.lessons.lesson00.fewer import times_fewer
@@ -42,6 +42,7 @@ from course_utils.training.strategies import DEFAULTS
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS_PAGE = (ROOT / "data" / "results" / "README.md").read_text(encoding="utf-8")
 TWO_ARMS = {"feature_extraction": "transfer", "from_scratch": "from scratch"}
 
 
@@ -141,12 +142,24 @@ def test_ants_and_bees_with_everything_as_it_comes():
     assert lead.low > 0 and table[table.strategy == "feature_extraction"].accuracy.mean() > 0.75
 
 
+MISSED = ("digits", "from_scratch")  # the one promise of ten that did not come true
+
+
 @pytest.mark.parametrize("task", TRYING)
 @pytest.mark.parametrize("strategy", DEFAULTS)
 def test_defaults_are_close_to_the_best_rate_on_tasks_that_did_not_choose_them(task, strategy):
     table = load_results("defaults").query("task == @task and strategy == @strategy")
     means = table.groupby("lr")["accuracy"].mean()
-    assert means[DEFAULTS[strategy][1]] >= means.max() - 0.03
+    behind = means.max() - means[DEFAULTS[strategy][1]]
+    assert behind <= 0.03 if (task, strategy) != MISSED else behind == pytest.approx(0.049, abs=5e-4)
+    assert f"from scratch on digits is {100 * behind:.1f} points behind" in RESULTS_PAGE or behind <= 0.03
+
+
+def test_the_defaults_come_from_where_their_comment_says():
+    table = load_results("defaults").query("task in @CHOOSING")
+    means = table.groupby(["strategy", "lr"])["accuracy"].mean().unstack()
+    behind = means.max(axis=1) - [means.loc[name, DEFAULTS[name][1]] for name in means.index]
+    assert behind.drop("fine_tuning").max() == 0 and behind["fine_tuning"] == pytest.approx(0.007, abs=5e-4)
 
 
 # --- how many times fewer ---

@@ -87,6 +87,12 @@ def _p_value(effect: Effect) -> float:
     return float(2 * stats.t.sf(abs(effect.mean) / half * stats.t.ppf(0.975, effect.n - 1), effect.n - 1))
 
 
+def on_other_photonets() -> dict[str, Effect]:
+    """How far layer3 leads layer4 with ten letters of each, on the PhotoNets of two other seeds: name -> difference."""
+    rows = load_results("stages_photonets").query("task == 'letters' and per_class == 10 and positions == 1")
+    return {name: paired_difference(part, "layer3", "layer4", on="stage") for name, part in rows.groupby("backbone")}
+
+
 def gains(rows: pd.DataFrame, tasks: dict[str, str] = TASKS) -> pd.DataFrame:
     """What trained weights add to an untrained network, in points with half of the 95 % interval: tasks x stages."""
     table = {}
