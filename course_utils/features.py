@@ -22,7 +22,7 @@ VERSION = 2  # of how features are computed; part of their keys
 LIBRARIES = ("course_utils", "timm", "torch", "torchvision")  # whose layers are what their names say
 REPLACEABLE = {"encode", "forward", "pool", "prepare", "run"}  # methods that one may set on an object
 SIMPLE = (str, int, float, bool, type(None), tuple)  # kinds of settings that a layer's key covers
-LARGEST = 1e100  # the squares of larger features may be too large for a number
+LARGEST = np.float64(1e100)  # the squares of larger features may be too large for a number; a float32 cannot hold it
 
 
 def extract(

@@ -102,6 +102,12 @@ def test_the_slider_waits_until_it_rests_and_starts_where_it_is_told():
     assert image(shown)[1] == draw(10).words
 
 
+def test_a_slider_over_a_dictionary_draws_by_its_names():
+    counted = Counted()
+    widgets.slider(counted, {size: [np.zeros(2), np.ones(2)] for size in SIZES}, "photographs of each class")
+    assert counted.values == [SIZES[0]]
+
+
 def test_a_choice_shows_names_and_draws_what_they_stand_for():
     shown = widgets.choice(draw, {"few": 2, "many": 10}, "how many")
     assert isinstance(shown.control, Dropdown) and shown.control.options == (("few", 2), ("many", 10))

@@ -32,6 +32,7 @@ def slider(draw: Callable[[object], Figure], values: Iterable, label: str, start
         CourseError: there are no values, or `start` is none of them. What `draw` raises for `start` comes through.
     """
     kind = partial(ipywidgets.SelectionSlider, continuous_update=False)  # draw where it comes to rest, not on the way
+    values = list(values) if isinstance(values, dict) else values  # a dictionary's names
     return Control(kind, draw, values, label, start)
 
 

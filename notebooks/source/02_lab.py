@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction, the lab: a menu · 83 min
+# # 02 · Feature extraction, the lab: a menu · 84 min
 #
 # What a recipe leaves open, after [the core](02_feature_extraction.ipynb). Each section stands by itself: run the next
 # cell, then go where you like.
@@ -102,7 +102,7 @@ pd.Series({name: f"{near.neighbour_share(places, y, right):.0%}"
 # more on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 7 min
+# ## Which stage to take · 8 min
 #
 # Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer,
 # for it is for one measurement at the end. So the fifty have to.
