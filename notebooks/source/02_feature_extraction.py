@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 02 · Feature extraction: a recipe · 43 min
+# # 02 · Feature extraction: a recipe · 45 min
 #
 # You have a pretrained network and a few pictures of your own. Do you **freeze** it and train a new head, or let all of
 # it learn? People say: *"below 500 examples per class, freeze the backbone."* Here you cook the recipe, check that
@@ -220,7 +220,7 @@ lesson02.figures.accuracy_by_task(photonet, lite0)
 # random weights does nearly as well. On tiles nobody is good. So try the
 # controls as well; they cost seconds.
 #
-# ## Freeze, or fine-tune? · 5 min
+# ## Freeze, or fine-tune? · 7 min
 #
 # By the rule, freezing should win in all of these cells, for all have far fewer than 500 examples. Here is the
 # difference, seed by seed, on the same test pictures.
@@ -257,7 +257,8 @@ claim("With ten letters of each class, fine-tuning PhotoNet leads the frozen net
 
 # %%
 claim("With ten letters of each class, fine-tuning EfficientNet-Lite0 leads the frozen "
-      "network at its best by {effect}.", lesson02.compared.gap(lite0, "letters", 10))
+      "network at its best by {effect}.", lesson02.compared.gap(lite0, "letters", 10),
+      expect="unknown")
 
 # %%
 spot_check("heads")

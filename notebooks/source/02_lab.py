@@ -102,7 +102,7 @@ pd.Series({name: f"{near.neighbour_share(places, y, right):.0%}"
 # more on this in [Wattenberg and others 2016](https://distill.pub/2016/misread-tsne/).
 
 # %% [markdown]
-# ## Which stage to take · 8 min
+# ## Which stage to take · 7 min
 #
 # Suppose you have five pictures of each digit and no others. Which stage do you take? The test split must not answer,
 # for it is for one measurement at the end. So the fifty have to.
