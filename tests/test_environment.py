@@ -26,8 +26,8 @@ EXACT = ROOT / "constraints.txt"
 PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # Packages that come with a pinned one: what they are imported for is part of it.
 COMES_WITH = {
-    "filelock": "torch", "ipython": "ipykernel", "jupyter-core": "jupyter-client", "pyyaml": "jupytext",
-    "threadpoolctl": "scikit-learn",
+    "filelock": "torch", "huggingface-hub": "timm", "ipython": "ipykernel", "jupyter-core": "jupyter-client",
+    "pyyaml": "jupytext", "threadpoolctl": "scikit-learn",
 }  # fmt: skip
 
 

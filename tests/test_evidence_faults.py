@@ -5,6 +5,7 @@ import warnings
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -306,6 +307,24 @@ def test_another_error_of_a_run_is_not_taken_for_a_full_disk(results):
 
     with pytest.raises(FileNotFoundError, match=r"my\.csv"):
         run_grid(lost, [{}], [0], "toy")
+
+
+def test_rows_of_another_version_make_room_and_are_kept_beside(results, capsys):
+    run_grid(toy, GRID, SEEDS, "toy", version=2)
+    before = stored_rows.path_of("toy").read_bytes()
+    assert len(run_grid(toy, GRID[:1], SEEDS[:1], "toy")) == 1
+    assert stored_rows.path_of("toy").with_suffix(".before1").read_bytes() == before
+    assert f"{len(GRID) * len(SEEDS)} rows of toy.csv are of another version" in capsys.readouterr().out
+    run_grid(toy, GRID[:1], SEEDS[:1], "toy", version=3)
+    assert stored_rows.path_of("toy").with_suffix(".before2").exists()
+
+
+def test_a_version_that_a_spreadsheet_rewrote_is_still_that_version(results):
+    run_grid(toy, GRID, SEEDS, "toy", version=2)
+    path = stored_rows.path_of("toy")
+    rows = pd.read_csv(path, dtype=str)
+    rows.assign(version="2.0").to_csv(path, index=False)
+    assert stored_rows.stale("toy", 2) == 0
 
 
 # --- whatever became of a file ---

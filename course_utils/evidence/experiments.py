@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,8 +65,9 @@ def run_grid(
 
     New rows gather in `NAME.part`, which takes the file's place once all are there: after a kill the same call goes
     on from it, and what was stored is as it was. A line that a kill cut short is dropped; rows of another version or
-    of other weights are replaced. Runs go side by side through joblib, each with one thread and float32; inside
-    `joblib.parallel_config(backend="dask")` they go to that cluster. Only this process writes; a second one waits.
+    of other weights make room and are kept in `NAME.before1`. Runs go side by side through joblib, each with one
+    thread and float32; inside `joblib.parallel_config(backend="dask")` they go to that cluster. Only this process
+    writes; a second one waits.
 
     Args:
         function: `function(seed, **setting)` does one run and returns a dict, `accuracy` among it.
@@ -121,7 +123,18 @@ def _complete(
     except BrokenExecutor as error:
         raise CourseError("The system ended a run, mostly for want of memory. The rows that were done are kept.\n"
                           "Close other programs and run the same again: it goes on from them.") from error  # fmt: skip
+    _keep_what_makes_room(name, version)
     writer.finish()
+
+
+def _keep_what_makes_room(name: str, version: int) -> None:
+    """Copy a file beside if some of its rows are of another version or of other weights: somebody may need them."""
+    if gone := results.stale(name, version):
+        path = results.path_of(name)
+        free = (path.with_suffix(f".before{k}") for k in itertools.count(1))
+        beside = next(one for one in free if not one.exists())
+        shutil.copyfile(path, beside)
+        print(f"{gone} rows of {path.name} are of another version or other weights; they are kept in {beside.name}.")
 
 
 def _marks(version: int) -> dict:

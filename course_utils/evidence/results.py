@@ -187,7 +187,8 @@ def _current(rows: pd.DataFrame, version: int) -> pd.DataFrame:
     if rows.empty:
         return rows
     backbones = rows["backbone"] if "backbone" in rows else pd.Series("photonet", rows.index)
-    return rows[(rows["version"] == str(version)) & (rows["weights"] == backbones.map(weights_checksum))]
+    same = pd.to_numeric(rows["version"], errors="coerce") == version  # a spreadsheet writes 1.0
+    return rows[same & (rows["weights"] == backbones.map(weights_checksum))]
 
 
 def stale(name: str, version: int) -> int:
@@ -236,8 +237,7 @@ class Writer:
         if self.columns and set(row) != set(self.columns):
             unlike = f"A row of {self.path.stem} differs from those before in {sorted(set(row) ^ set(self.columns))}"
             raise CourseError(f"{unlike}.\nRuns of one experiment give the same things; or raise its version.")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns or list(row), lineterminator="\n")
+        writer = csv.DictWriter(text := io.StringIO(), self.columns or list(row), lineterminator="\n")
         if not self.columns:
             writer.writeheader()
             self.columns = list(row)

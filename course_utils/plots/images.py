@@ -70,7 +70,7 @@ def predictions(
     guesses, sure = probabilities.argmax(1), probabilities.max(1)
     right, titles, colours, mistakes = guesses == y, [], [], []
     for guess, label, share in zip(guesses, y.astype(int), sure, strict=True):
-        called, name = (cut_name(classes[k], 10) for k in (guess, label))
+        called, name = (cut_name(classes[k], 9) for k in (guess, label))
         sign, colour = RIGHT if guess == label else WRONG
         titles.append(f"{sign} {called} {share:.0%}\n" + ("" if guess == label else f"truly {name}"))
         colours.append(colour_of(colour))

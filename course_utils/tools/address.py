@@ -22,7 +22,7 @@ def set_address(copy: str, root: Path = ROOT) -> list[str]:
         CourseError: `copy` is no owner and name, a page cannot be read or written, or README.md has no badge.
     """
     copy = copy.removeprefix("https://github.com/").removesuffix(".git").strip("/")
-    if not re.fullmatch(r"[\w-]+/[\w.-]+", copy) or copy == PLACEHOLDER:
+    if not re.fullmatch(r"[a-zA-Z0-9-]+/(?!\.+$)[a-zA-Z0-9._-]+", copy) or copy == PLACEHOLDER:
         raise CourseError(f"{copy!r} is no address of a copy.\nGive its owner and its name, such as jane/transfer.")
     try:
         texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}

@@ -154,10 +154,10 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
         about |= {"model": model.name, "head": {key: getattr(model, key) for key in HEAD}}
     tensors = {f"{place}.{k}": t.contiguous() for place, part in parts.items() for k, t in part.state_dict().items()}
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as beside:
+        (path := Path(path).expanduser()).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
             save_file(tensors, beside, {"lora": (said := json.dumps(about)), "sha256": digest_of(tensors, said)})
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, SafetensorError) as error:  # the last on a full or closed disk
         raise CourseError(f"The adapter cannot be written: {error}.\nGive the path of a file, elsewhere.") from error
 
 

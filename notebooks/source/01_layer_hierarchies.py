@@ -148,11 +148,11 @@ star = letters.chosen.iloc[0]
 recall("01-star", {"stem": "A", "layer1": "A", "layer4": "C"}.get(star, "B"))
 
 # %% [markdown]
-# For letters the best stage is layer3, on both networks. For digits it is layer3 on EfficientNet-Lite0, and on PhotoNet
+# Averaged, letters have their best stage at layer3, on both networks. For digits it is layer3 on EfficientNet-Lite0, and on PhotoNet
 # we cannot tell. Nor can we for tiles, ants and bees.
 #
-# One sentence per network was written down before the probes ran, our **primary claims**. A network is a draw too, so
-# two PhotoNets of other seeds come first:
+# One sentence per network was written down before the probes ran, our **primary claims**. Pretraining has luck
+# too, so two PhotoNets of other seeds come first:
 
 # %%
 for name, lead in lesson01.stages.on_other_photonets().items():
@@ -283,7 +283,7 @@ quiz("01-seed")
 #
 # 1. A map shows where a stage looks; a probe measures what it knows.
 # 2. For letters the best stage comes before the last, on both networks. For most other tasks we cannot tell.
-# 3. Trained kernels look universal, and yet, averaged, a trained stem helped a probe no more than a random one.
+# 3. Trained kernels look universal, and yet, averaged, a trained stem gave a probe no clear gain over a random one.
 #
 # **Your pictures are unlike the source? Probe every stage on training pictures kept aside, and put the head where it
 # is best.**

@@ -8,5 +8,6 @@ def advice() -> dict[str, str]:
     """Situation -> what to do, with its number from the stored rows."""
     runs = load_results("lesson00").query("not (strategy == 'from_scratch' and steps == 100)")
     fewer = times_fewer(runs, "feature_extraction", "from_scratch")
-    told = f"{fewer.factor:.0f} times fewer photographs than from scratch (95 % interval: {fewer.low:.0f} or more)"
+    told = f"{fewer.factor:.0f} times fewer photographs than from scratch "
+    told += f"(PhotoNet, ants and bees; 95 % interval: {fewer.low:.0f} or more)"
     return {"few": f"freeze, train a new head: {told}"}

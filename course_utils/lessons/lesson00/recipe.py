@@ -6,8 +6,8 @@ from course_utils import registry
 
 SITUATIONS = {  # key: what a reader has, and the lesson that measures what to do
     "few": ("up to 10 pictures of each class", "00"),
-    "far": ("10 to 40 of each, unlike the source, as letters are", "02"),
-    "near": ("10 to 40 of each, photographs", "02"),
+    "far": ("about 10 of each, unlike the source, as letters are", "02"),
+    "near": ("about 10 of each, photographs", "02"),
     "many": ("1,000 of each, and time", "03"),
     "worse": ("a pretrained network that does worse than none", "04"),
     "text": ("messages instead of pictures", "05"),

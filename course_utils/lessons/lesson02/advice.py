@@ -1,5 +1,7 @@
 """What lesson 02 puts on the recipe card."""
 
+from math import ceil
+
 import pandas as pd
 
 from course_utils.lessons.lesson02.compared import gap, ways_to_use
@@ -25,5 +27,5 @@ def _one(rows: pd.DataFrame, task: str) -> str:
         return f"fine-tune, {100 * lead.mean:.0f} points ahead of the best frozen head"
     if lead.high < 0:
         return f"freeze, {-100 * lead.mean:.0f} points ahead of fine-tuning"
-    within = 100 * max(-lead.low, lead.high)
-    return f"freeze, it is cheaper: fine-tuning lies within ± {within:.0f} points of it"
+    within = ceil(100 * max(-lead.low, lead.high))
+    return f"freeze, it is cheaper: fine-tuning lies within ± {within} points of it"
