@@ -5,6 +5,7 @@ import warnings
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -104,6 +105,8 @@ RETURNED = {  # what a run returns: what is said
     "no accuracy": ({"loss": 1.0}, "returns {'loss': 1.0}"),
     "the name of its weights": ({"accuracy": 0.5, "backbone": "mine"}, "returns backbone"),
     "its seed": ({"accuracy": 0.5, "seed": 3}, "returns seed"),
+    "an array": ({"accuracy": 0.5, "curve": np.zeros(2000)}, "returns curve as a ndarray"),
+    "a list": ({"accuracy": 0.5, "curve": [1, 2]}, "returns curve as a list"),
     "balanced, too large": ({"accuracy": 0.5, "balanced_accuracy": 1.01}, "returns balanced_accuracy 1.01"),
 }
 
@@ -317,6 +320,11 @@ def test_rows_of_another_version_make_room_and_are_kept_beside(results, capsys):
     assert f"{len(GRID) * len(SEEDS)} rows of toy.csv are of another version" in capsys.readouterr().out
     run_grid(toy, GRID[:1], SEEDS[:1], "toy", version=3)
     assert stored_rows.path_of("toy").with_suffix(".before2").exists()
+
+
+def test_a_setting_dropped_from_the_grid_does_not_bring_old_rows_back(results):
+    run_grid(lambda seed, a, b: {"accuracy": 0.5}, [{"a": 1, "b": 2}], [0], "toy")
+    refused(lambda: run_grid(toy, [{"a": 1}], [0], "toy"), "differ in their settings, by b")
 
 
 def test_a_version_that_a_spreadsheet_rewrote_is_still_that_version(results):

@@ -366,6 +366,14 @@ def test_random_generators_are_as_before(doubling):
     assert check("99-double", draws).state == "Passed" and state() == before
 
 
+def test_an_attempt_that_switches_gradients_off_leaves_them_on(doubling):
+    def attempt(values):
+        torch.set_grad_enabled(False)
+        return 2 * values
+
+    assert check("99-double", attempt).state == "Passed" and torch.is_grad_enabled()
+
+
 # --- comparing values ---
 
 

@@ -180,6 +180,9 @@ def tuned(name: str, *wanted: str, **arm: object) -> Any:
 def _missing(rows: pd.DataFrame, grid: list[dict], seeds: Sequence[int]) -> list[dict]:
     runs = [{**setting, "seed": seed} for setting in grid for seed in seeds]
     names = list(pd.DataFrame(runs))
+    if len(rows) and (unlike := set(results.settings_of(rows)) ^ set(names)) and runs:
+        raise CourseError(f"Stored rows of this name differ in their settings, by {', '.join(map(str, unlike))}.\n"
+                          "Take another name for other settings, or raise the version.")  # fmt: skip
     done = set(results.keys_of(rows.reindex(columns=names), names).itertuples(index=False, name=None))
     keys = list(results.keys_of(pd.DataFrame(runs), names).itertuples(index=False, name=None))
     numbers = all(isinstance(seed, Real) and not isinstance(seed, bool) and seed == seed for seed in seeds)
@@ -228,10 +231,11 @@ def _measured(result: dict, run: dict, measures: Sequence[str] | None) -> dict:
     if not isinstance(result, dict) or not any(map(results.SCORE.fullmatch, map(str, result))):
         raise CourseError(f"The run {which} returns {result!r}.\nExpected a dict, such as {{'accuracy': 0.5}}.")
     if taken := [name for name in result if name in run or name in ("backbone", *results.MARKS)]:
-        raise CourseError(
-            f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
-            "It would be overwritten. Return the result under another name."
-        )
+        raise CourseError(f"The run {which} returns {', '.join(taken)}: a setting or a mark of the row has that name.\n"
+                          "It would be overwritten. Return the result under another name.")  # fmt: skip
+    if wide := [name for name, value in result.items() if not pd.api.types.is_scalar(value)]:
+        raise CourseError(f"The run {which} returns {wide[0]} as a {type(result[wide[0]]).__name__}.\n"
+                          "A row keeps numbers and texts: give some, such as float(value).")  # fmt: skip
     for name in set(results.SHARES) & set(result):
         value = result[name]
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:

@@ -59,9 +59,10 @@ def run(function: Callable, arguments: tuple, quiet: bool, seen: Callable | None
 
 @contextmanager
 def _generators_kept() -> Iterator[None]:
-    """Inside, random numbers may be drawn; outside, nobody can tell."""
+    """Inside, random numbers may be drawn and gradients switched off; outside, nobody can tell."""
     torch = sys.modules.get("torch")  # not imported for this: who has not used it draws nothing from it
     states = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
+    gradients = torch and torch.is_grad_enabled()
     try:
         yield
     finally:
@@ -69,6 +70,7 @@ def _generators_kept() -> Iterator[None]:
         np.random.set_state(states[1])
         if torch:
             torch.set_rng_state(states[2])
+            torch.set_grad_enabled(gradients)
 
 
 def _message(error: BaseException) -> str:

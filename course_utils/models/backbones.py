@@ -157,7 +157,8 @@ class BasicBlock(nn.Module):
 class PhotoNet(Model):
     """The course's own backbone: a 7x7 stem at stride 2, then four stages of one residual block each.
 
-    Takes any pictures of 32 px or more; 1.2 million weights; `data/weights/README.md` says how it was trained.
+    Takes any pictures of 32 px or more; 1.2 million weights; `data/weights/README.md` says how it was trained. They are
+    random here, and `pretrained` says that others will be put in: `load_model("photonet")` gives trained ones.
     """
 
     def __init__(self, pretrained: bool = False, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:

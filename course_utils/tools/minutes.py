@@ -60,11 +60,11 @@ def settle(value: float, stated: int | None) -> int:
 
 
 def visible_lines(markdown: str) -> Iterator[tuple[int, str, bool]]:
-    """(number, line, in code) of the lines outside `<details>` folds; `in code` is True within ``` fences."""
+    """(number, line, in code) of the lines outside `<details>` folds; `in code` is True within fences."""
     folds, in_code = 0, False
     for number, line in enumerate(markdown.splitlines()):
         folds += line.count("<details")
-        if line.lstrip().startswith("```"):
+        if line.lstrip().startswith(("```", "~~~")):
             in_code = not in_code
         if not folds:
             yield number, line, in_code

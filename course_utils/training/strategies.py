@@ -94,7 +94,7 @@ def feature_extraction(stage: str | None = None, positions: int = 1) -> Strategy
     """The backbone stays as it is, batch-norm statistics included; the new head learns from its features.
 
     Args:
-        stage: the stage whose output the head reads; None means the last one.
+        stage: the stage whose output the head reads; None leaves it to what the model's head reads, at first the last.
         positions: 1 averages over all positions; 4 keeps the means of a 4 x 4 grid, which tell where something is.
     """
     return _strategy("feature_extraction", _head_alone, stage=stage, positions=positions)
