@@ -51,7 +51,8 @@ def test_stale_rows_stay_until_the_new_ones_are_whole(results, declared):
     with one_process():
         assert set(run_study(study, "toy")["version"]) == {2}
     assert len(counted.seeds) == len(GRID) * len(SEEDS) - 1  # the finished run was not run again
-    assert sorted(file.name for file in results.iterdir()) == [".toy.lock", "toy.csv"]
+    assert sorted(file.name for file in results.iterdir()) == [".toy.lock", "toy.before1", "toy.csv"]
+    assert (results / "toy.before1").read_bytes() == before
 
 
 class Counting:

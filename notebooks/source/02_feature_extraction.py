@@ -321,7 +321,7 @@ quiz("02-probe")
 # does better there.**
 #
 # > *"Below 500 examples per class, freeze"* · for ten letters it **does not hold** on three PhotoNets, where
-# > fine-tuning leads by 9.7 to 10.6 points; on EfficientNet-Lite0 we **cannot tell** for letters, and for ten digits
+# > fine-tuning leads by 9.7 points to 10.6 points; on EfficientNet-Lite0 we **cannot tell** for letters, and for ten digits
 # > freezing leads. For tiles, ants and bees we cannot tell.
 #
 # > *"Extracting features is about twice as fast as fine-tuning"* · **does not hold here**: a step takes about a third
